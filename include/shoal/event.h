@@ -1,0 +1,65 @@
+/* What happens: one struct per event, published once, to every subscriber. Docker's event names. */
+#ifndef SHOAL_EVENT_H
+#define SHOAL_EVENT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+
+typedef enum shoal_event_kind {
+    SHOAL_EVENT_CREATE,  /* the container exists as a record: name, id */
+    SHOAL_EVENT_START,   /* execve worked */
+    SHOAL_EVENT_DIE,     /* its first process has ended, or could not be started */
+    SHOAL_EVENT_OOM,     /* the kernel killed in it for lack of memory */
+    SHOAL_EVENT_KILL,    /* we sent it a signal */
+    SHOAL_EVENT_STOP,    /* it has ended because we asked */
+    SHOAL_EVENT_RESTART, /* it runs again after a death */
+    SHOAL_EVENT_BACKOFF, /* it waits for its next start */
+    SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
+    SHOAL_EVENT_DESTROY, /* nothing of it is left */
+    SHOAL_EVENT_NETWORK_CONNECT,
+    SHOAL_EVENT_NETWORK_DISCONNECT,
+    SHOAL_EVENT_COUNT
+} shoal_event_kind_t;
+
+/** Why a container died. INTERFACE: "cause". */
+typedef enum shoal_cause {
+    SHOAL_CAUSE_EXIT,    /* ended by itself with exit_code */
+    SHOAL_CAUSE_SIGNAL,  /* killed by a signal that was not ours */
+    SHOAL_CAUSE_OOM,     /* killed by the kernel for memory */
+    SHOAL_CAUSE_STOP,    /* ended within its grace after we asked */
+    SHOAL_CAUSE_TIMEOUT, /* did not end within its grace: killed by us */
+    SHOAL_CAUSE_FAILED,  /* never ran: `error` says why */
+    SHOAL_CAUSE_LOST     /* ended while nobody watched */
+} shoal_cause_t;
+
+typedef struct shoal_event {
+    uint64_t seq;       /* grows by one; never repeats within a run directory */
+    uint64_t time_usec; /* since the epoch, UTC */
+    shoal_event_kind_t kind;
+    /* The container; all texts are valid during the call only. */
+    const char *project, *service, *container, *id;
+    pid_t pid;          /* its first process, in the supervisor's pid namespace; 0 none */
+    uint64_t took_usec; /* START, RESTART: from the decision to execve */
+    /* DIE, STOP */
+    int exit_code; /* 128+n when signal n ended it */
+    int signal;    /* KILL too */
+    shoal_cause_t cause;
+    uint64_t wall_usec;   /* how long it ran */
+    uint64_t usage_usec;  /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
+    uint64_t peak_bytes;  /* memory.peak; SHOAL_ABSENT unknown */
+    const char *error;    /* SHOAL_CAUSE_FAILED: the whole sentence */
+    const char *restart;  /* DIE: what follows: "no", "backoff" */
+    uint64_t delay_usec;  /* BACKOFF: until the next start */
+    unsigned attempt;     /* BACKOFF, RESTART: which restart this is, from 1 */
+    const char *network;  /* NETWORK_*: its name */
+    uint32_t address;     /* NETWORK_*: IPv4, host byte order */
+    uint64_t count;       /* OOM, LIMIT: the kernel's counter */
+} shoal_event_t;
+
+/** Docker's word for a kind: "start", "health_status", ...; "network connect" is "connect" there. */
+SHOAL_API const char *shoal_event_name(shoal_event_kind_t kind);
+SHOAL_API const char *shoal_cause_name(shoal_cause_t cause);
+
+#endif

@@ -1,0 +1,47 @@
+/* Counters of one moment. Names and units are the kernel's (cgroup-v2.rst, psi.rst). SHOAL_ABSENT: this host has it not. */
+#ifndef SHOAL_SAMPLE_H
+#define SHOAL_SAMPLE_H
+
+#include <stdint.h>
+
+#define SHOAL_ABSENT UINT64_MAX
+
+typedef struct shoal_pressure_line {
+    double some_avg10, full_avg10;    /* percent */
+    uint64_t some_total, full_total;  /* microseconds; SHOAL_ABSENT */
+} shoal_pressure_line_t;
+
+typedef struct shoal_sample {
+    uint64_t time_usec;
+    const char *project, *service, *container, *id; /* valid during the call */
+    const char *state;
+    struct {
+        uint64_t usage_usec, user_usec, system_usec, nr_throttled, throttled_usec;
+    } cpu;
+    struct {
+        uint64_t current, peak, max, anon, file; /* max: SHOAL_ABSENT when unlimited */
+        struct {
+            uint64_t high, max, oom, oom_kill;
+        } events;
+    } memory;
+    struct {
+        uint64_t current, max;
+    } pids;
+    struct {
+        uint64_t rbytes, wbytes, rios, wios;
+    } io;
+    struct {
+        uint64_t rx_bytes, rx_packets, rx_dropped, tx_bytes, tx_packets, tx_dropped; /* as the sandbox sees them */
+    } net;
+    struct {
+        shoal_pressure_line_t cpu, memory, io;
+    } pressure;
+} shoal_sample_t;
+
+typedef struct shoal_fleet_sample {
+    uint64_t time_usec;
+    const char *project;
+    uint64_t running, starting, backoff, exited, starts, deaths;
+} shoal_fleet_sample_t;
+
+#endif

@@ -1,0 +1,214 @@
+/* What is wanted: one fleet, as values. Built once (by compose.h), never changed, read by everyone else.
+ * All pointers inside belong to the spec and die with shoal_spec_free(). Absent text is NULL.
+ * Units are in the names; the words are those of the Compose specification (github.com/compose-spec). */
+#ifndef SHOAL_SPEC_H
+#define SHOAL_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/** Where a value stands in the fleet's files; line and column count from 1, 0 where it came from no file. */
+typedef struct shoal_position {
+    const char *file;
+    int line, column;
+} shoal_position_t;
+
+/** A list of texts; items[count] is NULL, so that it serves as an argv. */
+typedef struct shoal_strings {
+    size_t count;
+    char **items;
+} shoal_strings_t;
+
+/** Where the root file system comes from. */
+typedef enum shoal_image_kind {
+    SHOAL_IMAGE_BUILTIN,  /* layers[0] is the builtin's name: "busybox" */
+    SHOAL_IMAGE_DIRECTORY /* layers: absolute paths, lowest layer first */
+} shoal_image_kind_t;
+
+typedef struct shoal_image {
+    shoal_image_kind_t kind;
+    char *text; /* as written: "dir:/srv/web" */
+    shoal_strings_t layers;
+} shoal_image_t;
+
+typedef enum shoal_mount_kind {
+    SHOAL_MOUNT_BIND,   /* source: absolute host path */
+    SHOAL_MOUNT_VOLUME, /* volume: index into shoal_spec.volumes, or -1 for an anonymous one */
+    SHOAL_MOUNT_TMPFS
+} shoal_mount_kind_t;
+
+typedef struct shoal_mount {
+    shoal_mount_kind_t kind;
+    char *source;
+    int volume;
+    char *target; /* absolute path inside, normalised */
+    bool read_only;
+    bool create_host_path; /* bind: make a missing source a directory (Compose's short form does) */
+    uint64_t size_bytes;   /* tmpfs: 0 means the kernel's default */
+    uint32_t mode;         /* tmpfs: 0 means 01777 */
+    shoal_position_t at;
+} shoal_mount_t;
+
+/** Limits that a cgroup v2 controller has to carry out. Index of shoal_service.limits. */
+typedef enum shoal_limit_kind {
+    SHOAL_LIMIT_MEMORY,             /* bytes, memory.max */
+    SHOAL_LIMIT_MEMORY_SWAP,        /* bytes of memory plus swap (Compose memswap_limit); -1 unlimited */
+    SHOAL_LIMIT_MEMORY_RESERVATION, /* bytes, memory.low */
+    SHOAL_LIMIT_CPUS,               /* thousandths of a CPU, cpu.max */
+    SHOAL_LIMIT_CPU_SHARES,         /* 2..262144, turned into cpu.weight */
+    SHOAL_LIMIT_CPUSET,             /* text: CPU list, cpuset.cpus */
+    SHOAL_LIMIT_PIDS,               /* tasks, pids.max; -1 unlimited */
+    SHOAL_LIMIT_COUNT
+} shoal_limit_kind_t;
+
+typedef struct shoal_limit {
+    bool set;
+    int64_t value;
+    char *text;      /* SHOAL_LIMIT_CPUSET alone */
+    const char *key; /* the key as written: "mem_limit", "deploy.resources.limits.memory" */
+    shoal_position_t at;
+} shoal_limit_t;
+
+/** One device's rates, blkio_config; 0 means no limit. Carried out by io.max. */
+typedef struct shoal_io_limit {
+    char *path; /* of the device, absolute: /dev/vda */
+    uint64_t rbps, wbps, riops, wiops;
+    shoal_position_t at;
+} shoal_io_limit_t;
+
+typedef enum shoal_restart_policy {
+    SHOAL_RESTART_NO,
+    SHOAL_RESTART_ALWAYS,
+    SHOAL_RESTART_ON_FAILURE,
+    SHOAL_RESTART_UNLESS_STOPPED
+} shoal_restart_policy_t;
+
+/** When and how soon a container is started again. Delay of attempt n: first_ms * factor^(n-1), at most max_ms,
+ *  plus or minus up to jitter of itself; n begins at 1 again after reset_ms of running. */
+typedef struct shoal_restart {
+    shoal_restart_policy_t policy;
+    int max_attempts;   /* 0: no end. on-failure:n and deploy.restart_policy.max_attempts */
+    uint64_t window_ms; /* deploy.restart_policy.window; 0 none: an attempt that lived this long does not count */
+    uint64_t first_ms, max_ms, reset_ms;
+    double factor, jitter;
+} shoal_restart_t;
+
+typedef enum shoal_condition {
+    SHOAL_CONDITION_STARTED,
+    SHOAL_CONDITION_COMPLETED_SUCCESSFULLY
+} shoal_condition_t;
+
+typedef struct shoal_dependency {
+    size_t service; /* index into shoal_spec.services */
+    shoal_condition_t condition;
+    bool required;
+    shoal_position_t at;
+} shoal_dependency_t;
+
+typedef struct shoal_pair {
+    char *key, *value;
+    shoal_position_t at;
+} shoal_pair_t;
+
+typedef struct shoal_ulimit {
+    int resource; /* RLIMIT_*, getrlimit(2) */
+    uint64_t soft, hard; /* UINT64_MAX: unlimited */
+    shoal_position_t at;
+} shoal_ulimit_t;
+
+typedef enum shoal_network_mode { SHOAL_NETWORK_BRIDGES, SHOAL_NETWORK_NONE, SHOAL_NETWORK_HOST } shoal_network_mode_t;
+
+/** A service's membership in one network. */
+typedef struct shoal_attachment {
+    size_t network; /* index into shoal_spec.networks */
+    shoal_strings_t aliases;
+    int priority; /* the highest one gives the default route */
+    shoal_position_t at;
+} shoal_attachment_t;
+
+typedef enum shoal_log_driver { SHOAL_LOG_JSON_FILE, SHOAL_LOG_NONE } shoal_log_driver_t;
+
+typedef struct shoal_service {
+    char *name;
+    shoal_position_t at;
+    shoal_image_t image;
+
+    bool entrypoint_set, command_set; /* an empty list that is set clears the image's */
+    shoal_strings_t entrypoint, command;
+    shoal_strings_t environment; /* "NAME=value": env_file, then environment; each name once */
+    char *hostname, *domainname, *user, *working_dir;
+    shoal_strings_t group_add;
+    bool init, read_only;
+    size_t mount_count;
+    shoal_mount_t *mounts; /* tmpfs and volumes */
+
+    shoal_limit_t limits[SHOAL_LIMIT_COUNT];
+    size_t io_limit_count;
+    shoal_io_limit_t *io_limits;
+    size_t ulimit_count;
+    shoal_ulimit_t *ulimits;
+    uint64_t shm_bytes; /* 0: 64 MiB */
+
+    unsigned replicas;
+    char *container_name;
+    shoal_restart_t restart;
+    int stop_signal; /* SIGTERM unless written */
+    uint64_t stop_grace_ms;
+    size_t dependency_count;
+    shoal_dependency_t *dependencies;
+
+    uint64_t cap_add, cap_drop; /* bit n: capability n; cap_drop ALL is ~0 */
+    bool no_new_privileges;
+    bool seccomp_unconfined;
+    size_t sysctl_count;
+    shoal_pair_t *sysctls;
+
+    shoal_network_mode_t network_mode;
+    size_t attachment_count;
+    shoal_attachment_t *attachments; /* SHOAL_NETWORK_BRIDGES alone; sorted by priority, then as written */
+    size_t extra_host_count;
+    shoal_pair_t *extra_hosts; /* key: host name, value: address */
+
+    size_t label_count;
+    shoal_pair_t *labels;
+    struct {
+        shoal_log_driver_t driver;
+        uint64_t max_bytes; /* 0: no rotation */
+        unsigned max_files;
+    } log;
+} shoal_service_t;
+
+/** A bridge network of the file. Addresses are in host byte order. */
+typedef struct shoal_network {
+    char *name;    /* key in the file: "default" */
+    uint32_t subnet; /* 0: chosen at start */
+    unsigned prefix;
+    uint32_t gateway; /* 0: the subnet's first address */
+    unsigned shard_ports; /* x-shoal.shard: sandboxes on one bridge; 0: the default */
+    shoal_position_t at;
+} shoal_network_t;
+
+typedef struct shoal_volume {
+    char *name;      /* key in the file */
+    char *full_name; /* PROJECT_name, or name: as written */
+    shoal_position_t at;
+} shoal_volume_t;
+
+/** A whole fleet. */
+typedef struct shoal_spec {
+    char *project;
+    size_t service_count, network_count, volume_count;
+    shoal_service_t *services; /* in the order of the file */
+    shoal_network_t *networks; /* those that a service uses */
+    shoal_volume_t *volumes;
+    bool degrade;             /* x-shoal.degrade: go on without controllers that the host lacks */
+    unsigned starts_in_flight; /* x-shoal.starts_in_flight: 0 the default */
+} shoal_spec_t;
+
+/** Free a spec and all in it. spec: may be NULL. */
+SHOAL_API void shoal_spec_free(shoal_spec_t *spec);
+
+#endif
