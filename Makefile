@@ -16,3 +16,43 @@ LDSAN    := -fsanitize=$(SAN)
 endif
 CFLAGS_ALL  = -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(FAMILIES) $(EXTRA) $(shell pkg-config --cflags $(PACKAGES)) $(CFLAGS)
 LDLIBS_ALL  = $(shell pkg-config --libs $(PACKAGES)) -lpthread -lm $(LDLIBS)
+
+ROOMS    := base kernel child cgroup image net container supervisor compose metrics
+LIB_SRC  := $(wildcard $(ROOMS:%=src/%/*.c))
+LIB_SRC  := $(filter-out src/child/init.c,$(LIB_SRC))
+CMD_SRC  := $(wildcard src/cmd/*.c)
+LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+CMD_OBJ  := $(CMD_SRC:%.c=$(BUILD)/%.o)
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/fuzz/fuzz_%)
+
+.PHONY: all
+all: $(BUILD)/shoal $(BUILD)/libshoal.a
+
+$(BUILD)/shoal: $(CMD_OBJ) $(LIB_OBJ)
+	$(CC) $(LDSAN) -pie -Wl,-z,relro,-z,now -o $@ $^ $(LDLIBS_ALL)
+
+# One object in which only the SHOAL_API names are left, so that a host program sees nothing else of ours.
+$(BUILD)/libshoal.a: $(LIB_OBJ)
+	$(LD) -r -o $(BUILD)/libshoal.o $^
+	objcopy --localize-hidden $(BUILD)/libshoal.o
+	rm -f $@ && $(AR) rcs $@ $(BUILD)/libshoal.o
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Unit tests link the rooms' objects, so that they reach hidden names too.
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDSAN) -pie -o $@ $^ -lcmocka $(LDLIBS_ALL)
+
+# libFuzzer needs clang throughout: a build tree of its own.
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB_SRC)
+	@mkdir -p $(@D)
+	clang -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined $(FAMILIES) $(shell pkg-config --cflags $(PACKAGES)) \
+	  -o $@ $< $(LIB_SRC) $(LDLIBS_ALL)
+
+-include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(UNIT_SRC:%.c=$(BUILD)/%.d)

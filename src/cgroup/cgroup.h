@@ -1,0 +1,72 @@
+/* cgroup: cgroup v2 directories. It knows the hierarchy, controllers, limits, counters and events; it does not know what
+ * a container is, nor any other room beside base and kernel. It owns CGROUP/shoal/PROJECT and one inotify descriptor.
+ * Functions run on the loop's thread and make a few short system calls on kernfs, unless a comment says they wait. */
+#ifndef CGROUP_CGROUP_H
+#define CGROUP_CGROUP_H
+
+#include <uv.h>
+
+#include "shoal/error.h"
+#include "shoal/sample.h"
+#include "shoal/spec.h"
+
+enum cgroup_controller {
+    CGROUP_CPU,
+    CGROUP_CPUSET,
+    CGROUP_IO,
+    CGROUP_MEMORY,
+    CGROUP_PIDS,
+    CGROUP_CONTROLLER_COUNT
+};
+
+struct cgroup_root; /* our part of the hierarchy: one project */
+struct cgroup;      /* one container's directory */
+
+/* Find the cgroup2 mount (mountinfo, never assumed), choose the place (the delegated subtree when we run in one: xattr
+ * user.delegate or trusted.delegate is "1"; then we first move ourselves to its leaf "supervisor"; else the top), make
+ * shoal/PROJECT there, switch on every controller that can be, write run_dir into the xattr trusted.shoal.run of PROJECT.
+ * Containers that a crashed supervisor left below PROJECT are killed (cgroup.kill) and removed: waits for that, at most 10 s.
+ * on_leftover (may be NULL): told the name of each such directory.
+ * Returns 0, -ENOENT no cgroup2 mount, -EROFS, -EPERM, -ETIMEDOUT a leftover does not die. */
+int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *project, const char *run_dir,
+                     void (*on_leftover)(void *data, const char *name), void *data, shoal_error_t *err);
+
+bool cgroup_root_has(const struct cgroup_root *root, enum cgroup_controller controller);
+/* Why a controller is not there, for a person: "memory: in use by cgroup v1", "not in cgroup.controllers of ...". */
+const char *cgroup_root_why_not(const struct cgroup_root *root, enum cgroup_controller controller);
+const char *cgroup_controller_name(enum cgroup_controller controller);
+/* The controller that carries out a limit. */
+enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind);
+/* The directory of PROJECT, absolute. */
+const char *cgroup_root_path(const struct cgroup_root *root);
+
+/* Stop watching, rmdir PROJECT and, when empty, shoal. All cgroups were removed before. cb: once, from the loop. */
+void cgroup_root_close(struct cgroup_root *root, void (*cb)(void *data), void *data);
+
+/* What inotify said, after the files were read again. Each number is the kernel's counter and only ever grows. */
+enum cgroup_event { CGROUP_EVENT_EMPTY, CGROUP_EVENT_OOM_KILL, CGROUP_EVENT_PIDS_MAX };
+typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t count);
+
+/* Make PROJECT/name, write the limits of service whose controllers are there and read each back (a value the kernel
+ * changed beyond its own rounding is an error that names file, wanted and got), memory.oom.group=1, pids.max
+ * (default_pids where the file says nothing), and watch cgroup.events, memory.events, pids.events.
+ * Returns 0; -EEXIST, -ENOSPC, -EINVAL, ...: nothing is left behind. err names file and value. */
+int cgroup_create(struct cgroup_root *root, const char *name, const shoal_service_t *service, int64_t default_pids,
+                  cgroup_event_cb cb, void *data, struct cgroup **out, shoal_error_t *err);
+
+int cgroup_fd(const struct cgroup *cgroup);              /* O_PATH-less directory descriptor for CLONE_INTO_CGROUP; borrowed */
+int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err); /* cgroup.kill: every process in it and below */
+bool cgroup_is_empty(const struct cgroup *cgroup);        /* cgroup.events says populated 0 */
+
+/* Read counters. Files that are not there leave SHOAL_ABSENT. cgroup_read_sample fills cpu, memory, pids, io, pressure. */
+void cgroup_read_sample(const struct cgroup *cgroup, shoal_sample_t *out);
+struct cgroup_totals {
+    uint64_t usage_usec, peak_bytes, oom_kills, pids_refused; /* SHOAL_ABSENT unknown */
+};
+void cgroup_read_totals(const struct cgroup *cgroup, struct cgroup_totals *out);
+
+/* Stop watching, kill what is left in it, rmdir it (with directories made below it from inside) as soon as it is empty, and
+ * free it. cb: once, from the loop, never from inside the call; status 0 or -errno when the kernel would not let go of it. */
+void cgroup_remove(struct cgroup *cgroup, void (*cb)(void *data, int status), void *data);
+
+#endif

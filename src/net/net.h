@@ -1,0 +1,71 @@
+/* net: the networks of one fleet. It knows bridges, shards, veth pairs, addresses and one nftables table; it does not know
+ * what a container is, nor image and cgroup. It owns every link of its IFLA_GROUP and the nft table of its tag. */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "shoal/error.h"
+#include "shoal/sample.h"
+#include "shoal/spec.h"
+
+struct net;          /* all networks of one supervisor */
+struct net_endpoint; /* one membership: an address on a network, then also a veth pair */
+
+struct net_options {
+    const char *tag; /* six hex digits that no other live supervisor of this host has: names links, group and table */
+    const shoal_network_t *networks;
+    const size_t *expected; /* per network: how many endpoints there may be, so that the shards are made now */
+    size_t network_count;
+};
+
+/* Clear away links and table that a crashed supervisor of the same tag left; choose subnets that overlap neither each other
+ * nor the host's addresses and routes; make the bridges (shard 0 carries the gateway address, each further shard hangs on it
+ * by a veth pair of its own), the nft table, and switch IPv4 forwarding on. Waits: call it before the loop runs.
+ * Returns 0, -EPERM, -EEXIST, -EADDRINUSE (a subnet of the file overlaps one of the host), -ENOSPC (expected does not fit). */
+int net_open(struct net **out, uv_loop_t *loop, const struct net_options *options, shoal_error_t *err);
+
+/* Delete links and table (in a worker thread), then cb once from the loop. Endpoints were released before. */
+void net_close(struct net *net, void (*cb)(void *data), void *data);
+
+void net_read_subnet(const struct net *net, size_t network, uint32_t *out_subnet, unsigned *out_prefix, uint32_t *out_gateway);
+
+/* Reserve an address and a bridge port. No kernel call. -ENOSPC the subnet or the shards are full. */
+int net_endpoint_reserve(struct net *net, size_t network, struct net_endpoint **out, shoal_error_t *err);
+uint32_t net_endpoint_address(const struct net_endpoint *endpoint); /* IPv4, host byte order */
+size_t net_endpoint_network(const struct net_endpoint *endpoint);
+
+/* Make the veth pair by one request on the loop's netlink socket: the peer at once in the network namespace of pid under the
+ * name inside ("eth0"), MAC 02:42 + address; the host end under a fresh name, in our group, without IPv6
+ * autoconfiguration, up, on its shard. The pair dies with that namespace; an endpoint may be linked again afterwards.
+ * cb: once, from the loop, never from inside the call; status 0 or -errno, err's sentence valid during the call;
+ * -ECANCELED when the endpoint was released meanwhile. Returns 0 under way, -ENOMEM, -EBUSY. */
+typedef void (*net_link_cb)(void *data, int status, const shoal_error_t *err);
+int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, net_link_cb cb, void *data,
+                      shoal_error_t *err);
+
+/* The requests that a process inside has to send on a netlink route socket of its own, one after the other, each answered by
+ * an ACK (NLM_F_ACK is set): address autoconfiguration off, address, up, default route by the gateway if wanted.
+ * Each is complete; nlmsg_seq is 1. Valid until the endpoint is released or the call is repeated. */
+struct net_message {
+    const char *what; /* for errors: "address 10.5.0.7/16 on eth0" */
+    const void *bytes;
+    size_t count;
+};
+enum { NET_MESSAGES_MAX = 8 };
+int net_endpoint_messages(struct net_endpoint *endpoint, const char *inside, bool default_route,
+                          struct net_message out[NET_MESSAGES_MAX], size_t *out_count, shoal_error_t *err);
+/* The same for "lo up", which every namespace of its own needs. bytes are static. */
+struct net_message net_loopback_message(void);
+
+/* Counters of the host end, turned round (rx is what the sandbox received). cb: once, from the loop, never from inside;
+ * status -ENODEV when there is no link. */
+typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
+int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
+
+/* Give address and port back; callbacks under way come with -ECANCELED. The link is left to die with its namespace. */
+void net_endpoint_release(struct net_endpoint *endpoint);
+
+#endif
