@@ -1,0 +1,95 @@
+#include "child/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base.h"
+
+struct plan_text {
+    struct plan_text *next;
+    char bytes[];
+};
+
+void plan_init(struct plan *plan)
+{
+    *plan = (struct plan){.channel = -1, .fail_at = -1};
+}
+
+void plan_fini(struct plan *plan)
+{
+    while (plan->texts != NULL) {
+        struct plan_text *next = plan->texts->next;
+        free(plan->texts);
+        plan->texts = next;
+    }
+    free(plan->steps);
+    plan_init(plan);
+}
+
+void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count)
+{
+    struct plan_text *text = malloc(sizeof *text + count);
+    if (text == NULL) {
+        plan->failed = true;
+        return NULL;
+    }
+    memcpy(text->bytes, bytes, count);
+    text->next = plan->texts;
+    plan->texts = text;
+    return text->bytes;
+}
+
+const char *plan_keep(struct plan *plan, const char *fmt, ...)
+{
+    char short_text[256];
+    va_list args;
+    va_start(args, fmt);
+    va_list again;
+    va_copy(again, args);
+    int count = vsnprintf(short_text, sizeof short_text, fmt, args);
+    va_end(args);
+    const char *kept = "";
+    if (count < 0) {
+        plan->failed = true;
+    } else if ((size_t)count < sizeof short_text) {
+        kept = plan_keep_bytes(plan, short_text, (size_t)count + 1);
+    } else {
+        AUTO_FREE char *long_text = NULL;
+        if (vasprintf(&long_text, fmt, again) < 0) {
+            long_text = NULL;
+            plan->failed = true;
+        } else {
+            kept = plan_keep_bytes(plan, long_text, (size_t)count + 1);
+        }
+    }
+    va_end(again);
+    return kept != NULL ? kept : "";
+}
+
+struct plan_step *plan_add(struct plan *plan, enum plan_kind kind, const char *what)
+{
+    if (plan->count == plan->room) {
+        uint32_t room = plan->room ? plan->room * 2 : 96;
+        struct plan_step *steps = realloc(plan->steps, room * sizeof *steps);
+        if (steps == NULL) {
+            static _Thread_local struct plan_step spare; /* lets callers build on; nobody walks a failed plan */
+            plan->failed = true;
+            return &spare;
+        }
+        plan->steps = steps;
+        plan->room = room;
+    }
+    struct plan_step *step = &plan->steps[plan->count++];
+    *step = (struct plan_step){.kind = (uint16_t)kind, .keep_fd = -1, .what = what};
+    return step;
+}
+
+const char *plan_step_words(const struct plan *plan, uint32_t step)
+{
+    if (step == PLAN_STEP_EXEC_BY_INIT && plan->count > 0)
+        return plan->steps[plan->count - 1].what;
+    if (step == PLAN_STEP_TABLE)
+        return "take a descriptor table of its own";
+    return step < plan->count ? plan->steps[step].what : "unknown step";
+}

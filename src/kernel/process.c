@@ -1,0 +1,117 @@
+#include "kernel/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "base/base.h"
+#include "kernel/raw.h"
+
+void *process_make_stack(void)
+{
+    void *stack = mmap(NULL, PROCESS_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    return stack == MAP_FAILED ? NULL : stack;
+}
+
+void process_free_stack(void *stack)
+{
+    if (stack != NULL)
+        (void)munmap(stack, PROCESS_STACK_BYTES);
+}
+
+int process_start(const struct process_start *how, pid_t *out_pid, int *out_pid_fd, shoal_error_t *err)
+{
+    int pid_fd = -1;
+    struct clone_args args = {
+        .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP | how->namespaces,
+        .pidfd = (uint64_t)(uintptr_t)&pid_fd,
+        .stack = (uint64_t)(uintptr_t)how->stack,
+        .stack_size = PROCESS_STACK_BYTES,
+        .cgroup = (uint64_t)how->cgroup_fd,
+    };
+    /* A handler of the host program that ran in the child would run in shared memory: the child starts with all blocked. */
+    sigset_t all, before;
+    sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    long pid = raw_clone3(&args, how->body, how->argument);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0)
+        return shoal_fail(err, (int)pid, "clone3");
+    *out_pid = (pid_t)pid;
+    *out_pid_fd = pid_fd;
+    return 0;
+}
+
+static int write_map(pid_t pid, const char *file, uint32_t first, uint32_t count, shoal_error_t *err)
+{
+    char path[64], line[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    int length = snprintf(line, sizeof line, "0 %u %u\n", first, count);
+    AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return shoal_fail(err, -errno, "open %s", path);
+    if (write(fd, line, (size_t)length) != length)
+        return shoal_fail(err, -errno, "%s: write '0 %u %u'", path, first, count);
+    return 0;
+}
+
+int process_write_id_maps(pid_t pid, uint32_t first, uint32_t count, shoal_error_t *err)
+{
+    int code = write_map(pid, "gid_map", first, count, err);
+    return code < 0 ? code : write_map(pid, "uid_map", first, count, err);
+}
+
+int process_open_user_namespace(pid_t pid, shoal_error_t *err)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 ? fd : shoal_fail(err, -errno, "open %s", path);
+}
+
+int process_signal(int pid_fd, int signal, shoal_error_t *err)
+{
+    if (syscall(SYS_pidfd_send_signal, pid_fd, signal, NULL, 0) < 0)
+        return shoal_fail(err, -errno, "send signal %d", signal);
+    return 0;
+}
+
+int process_reap(int pid_fd, int *out_exit_code, int *out_signal, shoal_error_t *err)
+{
+    siginfo_t info = {0};
+    int code;
+    do
+        code = waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG | __WALL); /* __WALL: the child has no exit signal */
+    while (code < 0 && errno == EINTR);
+    if (code < 0)
+        return shoal_fail(err, -errno, "waitid");
+    if (info.si_pid == 0)
+        return 0;
+    *out_signal = info.si_code == CLD_EXITED ? 0 : info.si_status;
+    *out_exit_code = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+    return 1;
+}
+
+bool process_hears(pid_t pid, int signal)
+{
+    char path[64], status[4096];
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return true;
+    ssize_t count = read(fd, status, sizeof status - 1);
+    if (count <= 0)
+        return true;
+    status[count] = '\0';
+    static const char *const sets[] = {"\nSigBlk:\t", "\nSigCgt:\t"};
+    for (size_t i = 0; i < COUNT(sets); i++) {
+        const char *line = strstr(status, sets[i]);
+        if (line == NULL || (strtoull(line + strlen(sets[i]), NULL, 16) >> (signal - 1) & 1u) != 0)
+            return true;
+    }
+    return false;
+}
