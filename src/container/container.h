@@ -1,0 +1,106 @@
+/* container: one sandbox, from a record to a running process and back. It knows the stages of a launch, what a sandbox is
+ * made of, its output and its end. It does not know policies, dependencies or other containers: the supervisor does.
+ * It owns its process (pidfd), cgroup, endpoints, directory on disk and log, releases them in reverse order, and reports
+ * through struct container_owner, always from the loop and never from inside the call that asked. */
+#ifndef CONTAINER_CONTAINER_H
+#define CONTAINER_CONTAINER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "cgroup/cgroup.h"
+#include "image/image.h"
+#include "net/net.h"
+#include "shoal/event.h"
+#include "shoal/spec.h"
+
+enum { CONTAINER_IDS = 65536, CONTAINER_ID_TEXT = 65 };
+
+/* In the words of DESIGN; container_set_state() is the one place that changes it. */
+enum container_state {
+    CONTAINER_CREATED,
+    CONTAINER_STARTING,
+    CONTAINER_RUNNING,
+    CONTAINER_STOPPING,
+    CONTAINER_EXITED,
+    CONTAINER_BACKOFF,
+    CONTAINER_REMOVED,
+    CONTAINER_STATE_COUNT
+};
+const char *container_state_name(enum container_state state);
+
+struct container;
+
+/* What the containers of one supervisor share. Made by sandbox_kit_open(), outlives all of them. */
+struct sandbox_kit;
+
+struct sandbox_kit_options {
+    uv_loop_t *loop;
+    const char *state_dir; /* RUN/PROJECT, absolute: the /dev template is mounted below it */
+    unsigned starts_in_flight;
+};
+/* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. */
+int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options *options, shoal_error_t *err);
+void sandbox_kit_close(struct sandbox_kit *kit);
+
+/* Who is told. All texts in the event but seq, time and project are filled by the container. */
+struct container_owner {
+    void *data;
+    /* A transition, or something the kernel said (OOM, LIMIT). For a DIE the owner fills restart and delay_usec. */
+    void (*on_event)(void *data, struct container *c, shoal_event_t *event);
+    /* It has ended, or failed to start, and nothing of that run is left but its directory, log and addresses: it may be
+     * started again or closed. */
+    void (*on_settled)(void *data, struct container *c);
+    void (*on_output)(void *data, struct container *c, int stream, const char *bytes, size_t count); /* may be NULL */
+    void (*on_warning)(void *data, const char *text);
+};
+
+struct container_options {
+    uv_loop_t *loop;
+    struct sandbox_kit *kit;
+    const struct container_owner *owner;
+    const shoal_spec_t *spec;
+    const shoal_service_t *service;
+    const char *name;     /* PROJECT-SERVICE-N, or container_name */
+    uint32_t first_id;    /* of its id range on the host */
+    const char *root_dir; /* ROOT: containers, logs, volumes */
+    const struct image *image;
+    struct cgroup_root *cgroups;
+    struct net *net;        /* NULL where no service uses a bridge */
+    void *data;             /* the owner's own pointer, container_get_data() */
+    const char *hosts_path; /* file that is /etc/hosts inside; NULL with network_mode host */
+};
+
+/* Make the record: name, id, addresses. Publishes CREATE and one CONNECT per network. */
+int container_open(struct container **out, const struct container_options *options, shoal_error_t *err);
+
+/* Begin a start. attempt: 0 for the first, n for the n-th start again. The outcome is an event: START, or DIE with
+ * SHOAL_CAUSE_FAILED and on_settled. -EINVAL unless created, exited or in backoff, and settled. */
+int container_start(struct container *c, unsigned attempt, shoal_error_t *err);
+
+/* Ask it to end: stop signal, then a kill when the grace is over, at once where nothing listens to the signal. In a start that
+ * is under way: cancel it. Publishes KILL; DIE and STOP follow. Harmless when it does not run. */
+void container_stop(struct container *c, int signal, uint64_t grace_ms);
+void container_kill(struct container *c); /* at once */
+
+/* exited to backoff, for the owner that decided so. Publishes BACKOFF. */
+void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned attempt);
+
+const char *container_name(const struct container *c);
+const char *container_id(const struct container *c);
+const shoal_service_t *container_service(const struct container *c);
+enum container_state container_get_state(const struct container *c);
+bool container_is_settled(const struct container *c);
+uint32_t container_address(const struct container *c, size_t network); /* 0: not on that network of the spec */
+void *container_get_data(const struct container *c);
+
+/* Read its counters; cb once, perhaps from inside the call when no network has to be asked;
+ * sample is NULL when c was closed meanwhile or memory is short. */
+typedef void (*container_sample_cb)(void *data, const shoal_sample_t *sample);
+void container_sample(struct container *c, container_sample_cb cb, void *data);
+
+/* Give up everything: addresses, directory (by a worker), the record. Publishes DISCONNECT and DESTROY, then cb, in which c is
+ * gone. c must be settled. */
+void container_close(struct container *c, void (*cb)(void *data), void *data);
+
+#endif

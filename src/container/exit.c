@@ -1,0 +1,105 @@
+/* The end of a run: the pidfd is readable, the process is reaped, its output drained, its totals read, one DIE published; then
+ * the run's parts are released in reverse order and the owner is told when the last one is gone. */
+#include <errno.h>
+#include <signal.h>
+
+#include "container/inside.h"
+#include "kernel/process.h"
+
+static shoal_cause_t find_cause(const struct container *c, uint64_t oom_kills)
+{
+    if (c->stop_asked)
+        return c->grace_over ? SHOAL_CAUSE_TIMEOUT : SHOAL_CAUSE_STOP;
+    if (c->launch != NULL)
+        return SHOAL_CAUSE_FAILED;
+    bool killed = c->signal == SIGKILL || c->exit_code == 128 + SIGKILL; /* the latter is what an init says of its child */
+    if (killed && oom_kills > 0 && oom_kills != SHOAL_ABSENT)
+        return SHOAL_CAUSE_OOM;
+    return c->signal != 0 ? SHOAL_CAUSE_SIGNAL : SHOAL_CAUSE_EXIT;
+}
+
+static void on_cgroup_removed(void *data, int status)
+{
+    struct container *c = data;
+    if (status < 0)
+        container_warn(c, "its cgroup could not be removed: %s", uv_strerror(status));
+    c->parts_open--;
+    container_settle(c);
+}
+
+void exit_release(struct container *c)
+{
+    struct cgroup_totals totals = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
+    if (c->cgroup != NULL)
+        cgroup_read_totals(c->cgroup, &totals);
+    output_drain(c);
+    (void)uv_timer_stop(&c->grace);
+    const shoal_error_t failure = c->launch != NULL ? c->launch->error : (shoal_error_t){0};
+    shoal_event_t event = {
+        .cause = find_cause(c, totals.oom_kills),
+        .usage_usec = totals.usage_usec,
+        .peak_bytes = totals.peak_bytes,
+        .attempt = c->attempt,
+    };
+    if (failure.code != 0) { /* it never ran: the codes of docker run */
+        c->exit_code = failure.code == -ENOENT ? 127 : 126;
+        c->signal = 0;
+        event.error = failure.text;
+    } else {
+        event.wall_usec = base_monotonic_usec() - c->started_usec;
+    }
+    event.exit_code = c->exit_code;
+    event.signal = c->signal;
+    launch_release(c);
+    if (c->cgroup != NULL) {
+        c->parts_open++;
+        cgroup_remove(c->cgroup, on_cgroup_removed, c);
+        c->cgroup = NULL;
+    }
+    bool asked = c->stop_asked;
+    c->settling = true;
+    container_set_state(c, CONTAINER_EXITED, &event);
+    if (asked)
+        container_publish(c, SHOAL_EVENT_STOP, &event);
+    container_settle(c);
+}
+
+static void on_pid_closed(uv_handle_t *handle)
+{
+    struct container *c = handle->data;
+    base_close_fd(&c->pid_fd);
+    c->parts_open--;
+    container_settle(c);
+}
+
+static void on_exited(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct container *c = poll->data;
+    shoal_error_t error;
+    int reaped = process_reap(c->pid_fd, &c->exit_code, &c->signal, &error);
+    if (reaped == 0)
+        return;
+    if (reaped < 0) { /* somebody else reaped our child: its status is lost, its end is not */
+        container_warn(c, "%s", error.text);
+        c->exit_code = -1;
+        c->signal = 0;
+    }
+    if (c->launch != NULL)
+        launch_drain(c); /* it may have executed and ended before we looked */
+    c->pid = 0;
+    uv_close((uv_handle_t *)poll, on_pid_closed);
+    exit_release(c);
+}
+
+int exit_watch(struct container *c, shoal_error_t *err)
+{
+    int code = uv_poll_init(c->loop, &c->pid_poll, c->pid_fd);
+    if (code < 0)
+        return shoal_fail(err, code, "watch the pidfd");
+    c->pid_poll.data = c;
+    c->parts_open++;
+    (void)uv_poll_start(&c->pid_poll, UV_READABLE, on_exited);
+    return 0;
+}

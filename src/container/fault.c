@@ -1,0 +1,24 @@
+#include "container/fault.h"
+
+#ifdef SHOAL_FAULTS
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int fault_stage(const char *name, shoal_error_t *err)
+{
+    const char *fault = getenv("SHOAL_FAULT");
+    if (fault == NULL || strncmp(fault, "stage:", 6) != 0 || strcmp(fault + 6, name) != 0)
+        return 0;
+    return shoal_fail(err, -EIO, "injected");
+}
+
+int32_t fault_child_step(uint32_t count)
+{
+    const char *fault = getenv("SHOAL_FAULT");
+    if (fault == NULL || strncmp(fault, "step:", 5) != 0)
+        return -1;
+    int step = atoi(fault + 5);
+    return step < (int)count ? step : -1;
+}
+#endif

@@ -1,0 +1,29 @@
+/* Fault injection for tests: `make EXTRA=-DSHOAL_FAULTS` builds a program that fails where the environment says.
+ *   SHOAL_FAULT=stage:NAME   the launch stage of that name fails with EIO
+ *   SHOAL_FAULT=step:N       the child's step N fails with EIO
+ * In every other build these are constants. */
+#ifndef CONTAINER_FAULT_H
+#define CONTAINER_FAULT_H
+
+#include <stdint.h>
+
+#include "shoal/error.h"
+
+#ifdef SHOAL_FAULTS
+int fault_stage(const char *name, shoal_error_t *err);
+int32_t fault_child_step(uint32_t count);
+#else
+static inline int fault_stage(const char *name, shoal_error_t *err)
+{
+    (void)name;
+    (void)err;
+    return 0;
+}
+static inline int32_t fault_child_step(uint32_t count)
+{
+    (void)count;
+    return -1;
+}
+#endif
+
+#endif

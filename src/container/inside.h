@@ -1,0 +1,149 @@
+/* What the files of this room share: the container's struct and the parts it consists of. */
+#ifndef CONTAINER_INSIDE_H
+#define CONTAINER_INSIDE_H
+
+#include <linux/filter.h>
+
+#include "base/base.h"
+#include "child/plan.h"
+#include "container/container.h"
+#include "container/log.h"
+
+/* One end of a container's output. */
+struct output {
+    struct container *container;
+    uv_poll_t poll;
+    int fd;     /* our end of the pipe; -1 closed */
+    int stream; /* 1 stdout, 2 stderr */
+    bool reading;
+};
+
+/* A descriptor that the child gets: opened when its user namespace is there, sent, closed. */
+struct gift {
+    enum gift_kind { GIFT_DESCRIPTOR, GIFT_MOUNT } kind;
+    int fd;           /* GIFT_DESCRIPTOR: itself (owned); GIFT_MOUNT: where path starts, or AT_FDCWD (borrowed) */
+    const char *path; /* "" for fd itself */
+    bool recursive, read_only, idmapped;
+    bool idmap_optional; /* a file system that cannot be idmapped is taken as it is, with a warning */
+    const char *what;
+};
+
+/* What a bind or a volume is on the host, found by the worker that makes the root file system. */
+struct bind {
+    char *path; /* owned; NULL for tmpfs */
+    bool is_file;
+};
+
+/* What exists between the decision to start and execve only; error.code is set once the start has failed. */
+struct launch {
+    struct container *container;
+    struct plan plan;
+    void *stack;
+    int channel; /* our end */
+    int slot;    /* index in the kit's slots, -1 none */
+    uv_poll_t poll;
+    bool poll_open;
+    int child_outputs[2]; /* the pipes' other ends until the child has them */
+    struct gift gifts[PLAN_FDS_MAX];
+    size_t gift_count;
+    shoal_error_t error;
+};
+
+struct container {
+    const struct container_owner *owner; /* outlives us, as all borrowed things below */
+    uv_loop_t *loop;
+    struct sandbox_kit *kit;
+    const shoal_spec_t *spec;
+    const shoal_service_t *service;
+    const struct image *image;
+    struct cgroup_root *cgroups;
+    const char *root_dir, *hosts_path;
+    void *data;
+
+    char *name; /* owned */
+    char *dir;  /* owned: ROOT/containers/PROJECT/ID */
+    char id[CONTAINER_ID_TEXT];
+    uint32_t first_id;
+    enum container_state state;
+    unsigned attempt;
+    bool rootfs_made;
+    struct image_user user;
+    struct bind *binds; /* owned: per mount of the service */
+
+    struct net_endpoint **endpoints; /* owned, per attachment of the service */
+    size_t endpoint_count;
+    struct log *log;       /* NULL: driver none */
+    struct cgroup *cgroup; /* NULL between runs */
+    pid_t pid;             /* 0: none */
+    int pid_fd;
+    uv_poll_t pid_poll;
+    uv_timer_t grace;
+    struct output outputs[2];
+    struct launch *launch;
+    int stage; /* the launch stage under way; -1 none */
+
+    uint64_t decided_usec, started_usec; /* monotonic */
+    uint64_t oom_kills;
+    bool stop_asked, grace_over, cancelled;
+    bool settled, settling;
+    int exit_code, signal;
+    unsigned links_pending;
+    unsigned parts_open; /* uv handles of the run that are not closed yet */
+    void (*close_cb)(void *data);
+    void *close_data;
+};
+
+/* The name of the n-th network interface inside. */
+struct interface_name {
+    char text[16];
+};
+static inline struct interface_name interface_name(size_t n)
+{
+    struct interface_name name;
+    (void)snprintf(name.text, sizeof name.text, "eth%u", (unsigned)n % 1000u);
+    return name;
+}
+
+/* container.c */
+void container_set_state(struct container *c, enum container_state state, shoal_event_t *event);
+void container_publish(struct container *c, shoal_event_kind_t kind, shoal_event_t *event);
+void container_settle(struct container *c); /* call when a part of the run has gone: tells the owner after the last */
+void container_warn(struct container *c, const char *fmt, ...) SHOAL_PRINTF(2, 3);
+
+/* launch.c */
+void launch_cancel(struct container *c);
+void launch_drain(struct container *c);   /* the child is gone: read its last words, which decide how the start went */
+void launch_release(struct container *c); /* nothing uses the launch any more */
+
+/* exit.c */
+int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
+void exit_release(struct container *c);                  /* the process is gone or never was: DIE, then release the run */
+
+/* output.c */
+int output_open(struct container *c, int out_child_ends[2], shoal_error_t *err);
+void output_drain(struct container *c); /* read what is left and close */
+void output_resume(struct container *c);
+
+/* sandbox.c: the plan of one sandbox */
+int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err);
+
+/* kit.c */
+struct sandbox_kit {
+    uv_loop_t *loop;
+    int null_fd, dev_fd, init_fd;
+    char *dev_path;  /* owned: where the template is attached */
+    char *resolv;    /* owned: the text of /etc/resolv.conf */
+    int *slots;      /* low descriptors that stand in for /dev/null until a launch takes one */
+    bool *slot_taken;
+    unsigned slot_count;
+    struct seccomp_entry *seccomp; /* compiled once per capability set */
+    char *read_buffer;             /* for pipes: one for all, the loop is one thread */
+    int dumpable;                  /* what the process was; a child's setresuid changes it for the shared memory */
+};
+enum { KIT_READ_BYTES = 64 << 10 };
+const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilities, shoal_error_t *err);
+int kit_take_slot(struct sandbox_kit *kit, int fd); /* index, or -1: none free. The slot becomes a copy of fd */
+void kit_give_slot_fd(struct sandbox_kit *kit, int slot);   /* the child has it: ours stands for /dev/null again */
+void kit_free_slot(struct sandbox_kit *kit, int slot);
+
+#endif

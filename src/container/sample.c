@@ -1,0 +1,64 @@
+/* One container's counters: the cgroup's files are read at once, its links are asked on the loop. */
+#include <errno.h>
+#include <string.h>
+
+#include "container/inside.h"
+
+struct sampling {
+    struct container *container; /* not touched once an answer was -ECANCELED: it may be gone */
+    container_sample_cb cb;
+    void *data;
+    size_t waiting;
+    bool cancelled, has_net;
+    shoal_sample_t sample;
+};
+
+static void finish(struct sampling *sampling)
+{
+    sampling->cb(sampling->data, sampling->cancelled ? NULL : &sampling->sample);
+    free(sampling);
+}
+
+static void on_stats(void *data, int status, const shoal_sample_t *net_only)
+{
+    struct sampling *sampling = data;
+    if (status == -ECANCELED)
+        sampling->cancelled = true;
+    if (status == 0) {
+        const uint64_t *from = &net_only->net.rx_bytes;
+        uint64_t *to = &sampling->sample.net.rx_bytes;
+        for (size_t i = 0; i < sizeof net_only->net / sizeof *from; i++)
+            to[i] = sampling->has_net ? to[i] + from[i] : from[i];
+        sampling->has_net = true;
+    }
+    if (--sampling->waiting == 0)
+        finish(sampling);
+}
+
+void container_sample(struct container *c, container_sample_cb cb, void *data)
+{
+    struct sampling *sampling = malloc(sizeof *sampling);
+    if (sampling == NULL) {
+        cb(data, NULL);
+        return;
+    }
+    memset(sampling, 0, sizeof *sampling);
+    memset(&sampling->sample.cpu, 0xff, sizeof sampling->sample - offsetof(shoal_sample_t, cpu)); /* all SHOAL_ABSENT */
+    sampling->container = c;
+    sampling->cb = cb;
+    sampling->data = data;
+    sampling->sample.time_usec = base_realtime_usec();
+    sampling->sample.project = c->spec->project;
+    sampling->sample.service = c->service->name;
+    sampling->sample.container = c->name;
+    sampling->sample.id = c->id;
+    sampling->sample.state = container_state_name(c->state);
+    if (c->cgroup != NULL)
+        cgroup_read_sample(c->cgroup, &sampling->sample);
+    sampling->waiting = 1; /* ours: answers may come while we still ask */
+    for (size_t i = 0; i < c->endpoint_count && c->state == CONTAINER_RUNNING; i++)
+        if (net_endpoint_read_stats(c->endpoints[i], on_stats, sampling) == 0)
+            sampling->waiting++;
+    if (--sampling->waiting == 0)
+        finish(sampling);
+}

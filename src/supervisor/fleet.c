@@ -1,0 +1,404 @@
+/* The fleet in motion: members are queued, started, waited for, started again, taken down. Everything that walks over many
+ * members does so in slices from one timer, so that the loop stays free. */
+#include "supervisor/fleet.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+
+static void schedule(shoal_supervisor_t *s);
+
+static void end_member(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    if (member->done)
+        return;
+    struct group *group = &s->groups[member->service];
+    member->done = true;
+    s->living--;
+    if (--group->living == 0)
+        s->order_changed = true;
+}
+
+/* Closing one member: its timer and its container, in any order. */
+
+static void on_part_closed(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    if (member->timer_open || member->container != NULL)
+        return;
+    idranges_give(s->ids, member->first_id);
+    end_member(member);
+    s->open_members--;
+    schedule(s);
+}
+
+static void on_container_closed(void *data)
+{
+    struct member *member = data;
+    member->container = NULL;
+    on_part_closed(member);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct member *member = handle->data;
+    member->timer_open = false;
+    on_part_closed(member);
+}
+
+static void close_member(struct member *member)
+{
+    if (member->closing)
+        return;
+    member->closing = true;
+    uv_close((uv_handle_t *)&member->timer, on_timer_closed);
+    container_close(member->container, on_container_closed, member);
+}
+
+/* Up. */
+
+static void start_member(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    shoal_error_t error;
+    if (container_start(member->container, member->attempts, &error) < 0) {
+        supervisor_message(s, SHOAL_ERROR, "%s", error.text);
+        s->failed = true;
+        s->groups[member->service].failed++;
+        end_member(member);
+        return;
+    }
+    member->starting = true;
+    s->in_flight++;
+}
+
+static void go_up(shoal_supervisor_t *s)
+{
+    order_release(s);
+    while (s->queue != NULL && s->in_flight < s->in_flight_max) {
+        struct member *member = s->queue;
+        s->queue = member->next_queued;
+        if (s->queue == NULL)
+            s->queue_end = &s->queue;
+        start_member(member);
+    }
+}
+
+static void queue_again(uv_timer_t *timer)
+{
+    struct member *member = timer->data;
+    shoal_supervisor_t *s = member->boss;
+    if (s->phase != PHASE_UP)
+        return;
+    member->next_queued = NULL;
+    *s->queue_end = member;
+    s->queue_end = &member->next_queued;
+    schedule(s);
+}
+
+/* Down. */
+
+static void go_to_down(shoal_supervisor_t *s)
+{
+    s->phase = PHASE_DOWN;
+    s->order_changed = true;
+    s->queue = NULL;
+    s->queue_end = &s->queue;
+}
+
+static void stop_member(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    const shoal_service_t *service = &s->spec->services[member->service];
+    if (container_is_settled(member->container)) {
+        close_member(member);
+    } else if (s->at_once) {
+        container_stop(member->container, SIGKILL, 0);
+        container_kill(member->container); /* also where it was asked before, with a grace that is over now */
+    } else {
+        container_stop(member->container, service->stop_signal, service->stop_grace_ms);
+    }
+}
+
+/* One slice of the way down: each member is asked once, when nobody that lives depends on its service any more.
+ * Returns whether there is more to do at once. */
+static bool go_down(shoal_supervisor_t *s)
+{
+    if (s->order_changed) {
+        s->order_changed = false;
+        s->down_next = 0;
+        for (size_t i = 0; i < s->spec->service_count; i++)
+            s->groups[i].may_stop = s->at_once || order_may_stop(s, i);
+    }
+    uint64_t until = base_monotonic_usec() + SLICE_USEC;
+    while (s->down_next < s->member_count) {
+        struct member *member = &s->members[s->down_next++];
+        if (member->container != NULL && !member->closing && s->groups[member->service].may_stop)
+            stop_member(member);
+        if (base_monotonic_usec() >= until)
+            return true;
+    }
+    return false;
+}
+
+static void finish(shoal_supervisor_t *s)
+{
+    s->phase = PHASE_ENDED;
+    shoal_done_cb cb = s->done_cb;
+    s->done_cb = NULL;
+    if (cb != NULL)
+        cb(s, s->done_data, s->failed ? -ECHILD : 0);
+    if (s->close_cb != NULL)
+        schedule(s);
+}
+
+static void on_pump(uv_timer_t *timer)
+{
+    shoal_supervisor_t *s = timer->data;
+    if (s->phase == PHASE_UP) {
+        go_up(s);
+        if (s->living == 0)
+            go_to_down(s); /* every container has ended for good */
+    }
+    if (s->phase == PHASE_DOWN) {
+        if (go_down(s))
+            schedule(s);
+        else if (s->open_members == 0)
+            finish(s);
+    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL) {
+        s->phase = PHASE_CLOSING;
+        supervisor_close_parts(s);
+    }
+}
+
+static void schedule(shoal_supervisor_t *s)
+{
+    if (!uv_is_active((uv_handle_t *)&s->pump))
+        (void)uv_timer_start(&s->pump, on_pump, 0, 0);
+}
+
+/* What containers say. */
+
+static uint32_t random_number(void)
+{
+    uint32_t number = 0;
+    (void)!getrandom(&number, sizeof number, GRND_NONBLOCK); /* early at boot: no jitter */
+    return number;
+}
+
+static void decide(struct member *member, shoal_event_t *event)
+{
+    shoal_supervisor_t *s = member->boss;
+    const shoal_service_t *service = &s->spec->services[member->service];
+    struct group *group = &s->groups[member->service];
+    group->exit_code = event->exit_code;
+    group->has_exit_code = true;
+    struct restart_facts facts = {
+        .exit_code = event->exit_code,
+        .never_ran = event->cause == SHOAL_CAUSE_FAILED,
+        .ever_ran = member->ever_ran,
+        .attempts = member->attempts,
+        .wall_ms = event->wall_usec / 1000,
+    };
+    member->restart_wanted = s->phase == PHASE_UP && restart_decide(&service->restart, &facts, &member->attempts);
+    event->restart = member->restart_wanted ? "backoff" : "no";
+    member->died_usec = base_monotonic_usec();
+    if (member->restart_wanted)
+        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, random_number());
+    if (event->error != NULL) {
+        supervisor_message(s, SHOAL_ERROR, "%s", event->error);
+        s->failed |= !member->restart_wanted;
+    }
+}
+
+static void on_start_over(struct member *member)
+{
+    if (!member->starting)
+        return;
+    member->starting = false;
+    member->boss->in_flight--;
+    schedule(member->boss);
+}
+
+static void on_event(void *data, struct container *c, shoal_event_t *event)
+{
+    shoal_supervisor_t *s = data;
+    struct member *member = container_get_data(c);
+    if (event->kind == SHOAL_EVENT_START) {
+        s->starts++;
+        if (!member->ever_ran)
+            s->groups[member->service].ran++;
+        member->ever_ran = true;
+        on_start_over(member);
+    } else if (event->kind == SHOAL_EVENT_DIE) {
+        s->deaths++;
+        on_start_over(member);
+        decide(member, event);
+    }
+    supervisor_publish(s, event);
+}
+
+static void on_settled(void *data, struct container *c)
+{
+    shoal_supervisor_t *s = data;
+    struct member *member = container_get_data(c);
+    struct group *group = &s->groups[member->service];
+    if (s->phase != PHASE_UP) {
+        close_member(member);
+        return;
+    }
+    if (member->restart_wanted) {
+        uint64_t passed = base_monotonic_usec() - member->died_usec;
+        uint64_t left_ms = passed >= member->delay_usec ? 0 : (member->delay_usec - passed + 999) / 1000;
+        container_set_backoff(c, member->delay_usec, member->attempts);
+        (void)uv_timer_start(&member->timer, queue_again, left_ms, 0);
+        return;
+    }
+    group->never_ran += !member->ever_ran;
+    if (group->exit_code == 0)
+        group->completed++;
+    else
+        group->failed++;
+    end_member(member);
+    hosts_touch(s->hosts);
+    schedule(s);
+}
+
+static void on_output(void *data, struct container *c, int stream, const char *bytes, size_t count)
+{
+    shoal_supervisor_t *s = data;
+    s->options.on_output(s->options.data, container_name(c), stream, bytes, count);
+}
+
+static void on_warning(void *data, const char *text)
+{
+    supervisor_message(data, SHOAL_WARNING, "%s", text);
+}
+
+void fleet_init(shoal_supervisor_t *s)
+{
+    s->owner = (struct container_owner){
+        .data = s,
+        .on_event = on_event,
+        .on_settled = on_settled,
+        .on_output = s->options.on_output != NULL ? on_output : NULL,
+        .on_warning = on_warning,
+    };
+    (void)uv_timer_init(s->loop, &s->pump);
+    (void)uv_timer_init(s->loop, &s->sample_timer);
+    s->timers_open = 2;
+    s->pump.data = s->sample_timer.data = s;
+}
+
+/* The caller's requests. */
+
+static void want(shoal_supervisor_t *s, size_t service)
+{
+    struct group *group = &s->groups[service];
+    if (group->wanted)
+        return;
+    group->wanted = true;
+    group->living = group->count;
+    s->living += group->count;
+    for (size_t i = 0; i < s->spec->services[service].dependency_count; i++)
+        want(s, s->spec->services[service].dependencies[i].service); /* acyclic: compose/ checks */
+}
+
+static int want_named(shoal_supervisor_t *s, const char *name, shoal_error_t *err)
+{
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        if (strcmp(s->spec->services[i].name, name) == 0) {
+            want(s, i);
+            return 0;
+        }
+    return shoal_refuse(err, -EINVAL, "no such service: %s", name);
+}
+
+static int open_member(struct member *member, shoal_error_t *err)
+{
+    shoal_supervisor_t *s = member->boss;
+    const shoal_service_t *service = &s->spec->services[member->service];
+    AUTO_FREE char *name = service->container_name != NULL
+                               ? base_format("%s", service->container_name)
+                               : base_format("%s-%s-%u", s->spec->project, service->name, member->number);
+    if (name == NULL)
+        return shoal_fail(err, -ENOMEM, "container of %s", service->name);
+    int code = idranges_take(s->ids, &member->first_id);
+    if (code < 0)
+        return shoal_fail(err, code, "%s: id range", name);
+    struct container_options options = {
+        .loop = s->loop,
+        .kit = s->kit,
+        .owner = &s->owner,
+        .spec = s->spec,
+        .service = service,
+        .name = name,
+        .first_id = member->first_id,
+        .root_dir = s->root_dir,
+        .image = s->groups[member->service].image,
+        .cgroups = s->cgroups,
+        .net = s->net,
+        .hosts_path = hosts_path(s->hosts, member->service),
+        .data = member,
+    };
+    code = container_open(&member->container, &options, err);
+    if (code < 0) {
+        idranges_give(s->ids, member->first_id);
+        return code;
+    }
+    (void)uv_timer_init(s->loop, &member->timer);
+    member->timer.data = member;
+    member->timer_open = true;
+    s->open_members++;
+    return 0;
+}
+
+int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *services, shoal_done_cb cb, void *data,
+                           shoal_error_t *err)
+{
+    if (s->phase != PHASE_OPEN)
+        return shoal_refuse(err, -EINVAL, "the fleet was started before");
+    int code = 0;
+    for (size_t i = 0; services != NULL && services[i] != NULL && code == 0; i++)
+        code = want_named(s, services[i], err);
+    for (size_t i = 0; services == NULL && i < s->spec->service_count; i++)
+        want(s, i);
+    if (code < 0)
+        return code;
+    s->phase = PHASE_UP;
+    for (size_t i = 0; i < s->member_count && code == 0; i++)
+        if (s->groups[s->members[i].service].wanted)
+            code = open_member(&s->members[i], err);
+    if (code == 0)
+        code = hosts_write(s->hosts, err);
+    s->done_cb = cb;
+    s->done_data = data;
+    if (code < 0) { /* the outcome comes by the callback, when what was made is gone again */
+        supervisor_message(s, SHOAL_ERROR, "%s", err->text);
+        s->failed = true;
+        go_to_down(s);
+    }
+    schedule(s);
+    return 0;
+}
+
+void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once)
+{
+    if (s->phase != PHASE_UP && s->phase != PHASE_DOWN)
+        return;
+    s->at_once |= at_once != 0;
+    go_to_down(s);
+    schedule(s);
+}
+
+void shoal_supervisor_close(shoal_supervisor_t *s, void (*cb)(void *data), void *data)
+{
+    s->close_cb = cb;
+    s->close_data = data;
+    if (s->phase == PHASE_OPEN)
+        s->phase = PHASE_ENDED;
+    shoal_supervisor_stop(s, 1);
+    schedule(s);
+}

@@ -1,0 +1,127 @@
+/* What the files of this room share. */
+#ifndef SUPERVISOR_INSIDE_H
+#define SUPERVISOR_INSIDE_H
+
+#include "base/base.h"
+#include "container/container.h"
+#include "shoal/supervisor.h"
+
+/* state.c: what a supervisor keeps on disk, below RUN/PROJECT: the lock, the last event number, the hosts files. */
+struct state {
+    char *dir;      /* owned: RUN/PROJECT, absolute */
+    char tag[7];    /* six hex digits of RUN/PROJECT: names links and tables */
+    int lock_fd;    /* flock held as long as we live */
+    uint64_t *seq;  /* mapped: survives a kill */
+};
+int state_open(struct state *state, const char *run_dir, const char *project, shoal_error_t *err);
+void state_close(struct state *state);
+
+/* idrange.c: ranges of 65,536 ids on the host, no two live sandboxes share one. Leased from the host in blocks. */
+struct idranges;
+int idranges_open(struct idranges **out, const char *owner_dir, size_t count, shoal_error_t *err);
+int idranges_take(struct idranges *ranges, uint32_t *out_first);
+void idranges_give(struct idranges *ranges, uint32_t first);
+void idranges_close(struct idranges *ranges);
+
+/* restart.c: whether and when. Pure. */
+struct restart_facts {
+    int exit_code;
+    bool never_ran;      /* the start failed */
+    bool ever_ran;       /* an earlier start worked */
+    unsigned attempts;   /* starts again since the last good run */
+    uint64_t wall_ms;    /* how long it ran */
+};
+/* Returns whether to start again. *attempts: the number of the coming attempt, from 1. */
+bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt);
+/* random: 0..UINT32_MAX, spreads the jitter. */
+uint64_t restart_delay_usec(const shoal_restart_t *policy, unsigned attempt, uint32_t random);
+
+/* One container and what the supervisor knows of it. */
+struct member {
+    shoal_supervisor_t *boss;
+    size_t service; /* index */
+    unsigned number;
+    struct container *container; /* NULL before start and after its end */
+    uint32_t first_id;
+    uv_timer_t timer; /* the backoff */
+    bool timer_open, starting, closing;
+    bool ever_ran, done; /* done: ended for good */
+    bool restart_wanted;
+    unsigned attempts;
+    uint64_t delay_usec, died_usec;
+    struct member *next_queued;
+};
+
+/* A service: its members stand together in boss->members. */
+struct group {
+    size_t first, count;
+    size_t living;                                /* members that have not ended for good */
+    size_t ran, never_ran, completed, failed;     /* have run once; ended without; ended for good with 0; otherwise */
+    bool wanted, released, blocked, may_stop;
+    int exit_code;
+    bool has_exit_code;
+    struct image *image; /* owned */
+};
+
+enum phase { PHASE_OPEN, PHASE_UP, PHASE_DOWN, PHASE_ENDED, PHASE_CLOSING };
+
+enum { SLICE_USEC = 1000 }; /* the longest that one turn of the loop is used for many containers */
+
+/* hosts.c: /etc/hosts of each set of services that see the same names. */
+struct hosts;
+int hosts_open(struct hosts **out, shoal_supervisor_t *s, shoal_error_t *err);
+const char *hosts_path(const struct hosts *hosts, size_t service); /* NULL: network_mode host */
+int hosts_write(struct hosts *hosts, shoal_error_t *err);          /* waits; before the first start */
+void hosts_touch(struct hosts *hosts);                             /* soon, by a worker */
+void hosts_close(struct hosts *hosts, void (*cb)(void *data), void *data);
+
+struct shoal_supervisor {
+    uv_loop_t *loop;
+    const shoal_spec_t *spec;
+    shoal_supervisor_options_t options;
+    char *root_dir, *run_dir; /* owned, absolute */
+    struct state state;
+    struct idranges *ids;
+    struct cgroup_root *cgroups;
+    struct net *net;
+    struct sandbox_kit *kit;
+    struct hosts *hosts;
+    struct container_owner owner;
+    shoal_subscriber_t *subscribers; /* the callers' */
+
+    struct group *groups;    /* owned: one per service of the spec */
+    struct member *members;  /* owned */
+    size_t member_count;
+    struct member *queue, **queue_end;
+    unsigned in_flight, in_flight_max;
+    size_t open_members; /* containers and timers that are not closed yet */
+    size_t living;       /* members that have not ended for good */
+    size_t down_next;    /* where the way down goes on in the next slice */
+    enum phase phase;
+    bool at_once, failed, order_changed;
+    uint64_t starts, deaths;
+
+    unsigned timers_open;
+    bool cgroups_opened;
+    uv_timer_t pump; /* start queue and end of the fleet are looked at from the loop, never from inside a callback */
+    shoal_done_cb done_cb;
+    void *done_data;
+    void (*close_cb)(void *data);
+    void *close_data;
+
+    uv_timer_t sample_timer;
+    bool sampling, slicing;
+    size_t sample_next, sample_waiting;
+};
+
+void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
+void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
+
+/* check.c: what the fleet asks of the host's controllers */
+int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
+
+/* order.c: who may start, who has to end first */
+void order_release(shoal_supervisor_t *s);           /* queue every service whose dependencies are met */
+bool order_may_stop(const shoal_supervisor_t *s, size_t service); /* nobody that lives depends on it */
+
+#endif

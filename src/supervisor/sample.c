@@ -1,0 +1,92 @@
+/* A round of samples: slices of the members, each slice short, then the fleet's own line. */
+#include <errno.h>
+
+#include "supervisor/inside.h"
+
+static void publish_fleet(shoal_supervisor_t *s)
+{
+    shoal_fleet_sample_t fleet = {
+        .time_usec = base_realtime_usec(),
+        .project = s->spec->project,
+        .starts = s->starts,
+        .deaths = s->deaths,
+    };
+    for (size_t i = 0; i < s->member_count; i++) {
+        if (s->members[i].container == NULL)
+            continue;
+        switch (container_get_state(s->members[i].container)) {
+        case CONTAINER_RUNNING:
+        case CONTAINER_STOPPING:
+            fleet.running++;
+            break;
+        case CONTAINER_CREATED:
+        case CONTAINER_STARTING:
+            fleet.starting++;
+            break;
+        case CONTAINER_BACKOFF:
+            fleet.backoff++;
+            break;
+        case CONTAINER_EXITED:
+            fleet.exited++;
+            break;
+        case CONTAINER_REMOVED:
+        case CONTAINER_STATE_COUNT:
+            break;
+        }
+    }
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->on_fleet != NULL)
+            at->on_fleet(at->data, &fleet);
+    }
+}
+
+static void finish_if_done(shoal_supervisor_t *s)
+{
+    if (s->sample_next < s->member_count || s->sample_waiting > 0)
+        return;
+    s->sampling = false;
+    publish_fleet(s);
+}
+
+static void on_sampled(void *data, const shoal_sample_t *sample)
+{
+    shoal_supervisor_t *s = data;
+    s->sample_waiting--;
+    for (shoal_subscriber_t *at = s->subscribers, *next; sample != NULL && at != NULL; at = next) {
+        next = at->next;
+        if (at->on_sample != NULL)
+            at->on_sample(at->data, sample);
+    }
+    if (!s->slicing)
+        finish_if_done(s);
+}
+
+static void on_slice(uv_timer_t *timer)
+{
+    shoal_supervisor_t *s = timer->data;
+    uint64_t until = base_monotonic_usec() + SLICE_USEC;
+    s->slicing = true; /* answers may come from inside */
+    while (s->sample_next < s->member_count && base_monotonic_usec() < until) {
+        struct member *member = &s->members[s->sample_next++];
+        if (member->container == NULL || member->closing)
+            continue;
+        s->sample_waiting++;
+        container_sample(member->container, on_sampled, s);
+    }
+    s->slicing = false;
+    if (s->sample_next < s->member_count)
+        (void)uv_timer_start(&s->sample_timer, on_slice, 1, 0); /* others first */
+    else
+        finish_if_done(s);
+}
+
+int shoal_supervisor_sample(shoal_supervisor_t *s)
+{
+    if (s->sampling)
+        return -EALREADY;
+    s->sampling = true;
+    s->sample_next = 0;
+    on_slice(&s->sample_timer);
+    return 0;
+}

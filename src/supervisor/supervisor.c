@@ -1,0 +1,302 @@
+/* The supervisor from its caller's side: open, start, stop, close. What moves in between is in fleet.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "supervisor/fleet.h"
+#include "supervisor/inside.h"
+
+enum { STARTS_IN_FLIGHT = 16 };
+
+int shoal_process_isolate(shoal_error_t *err)
+{
+    if (unshare(CLONE_NEWNS) < 0)
+        return shoal_fail(err, -errno, "mount namespace");
+    /* Slave: what the host unmounts goes here too and is not held; what we mount stays here. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+        return shoal_fail(err, -errno, "make / a slave mount");
+    return 0;
+}
+
+const char *shoal_version(void)
+{
+    return SHOAL_VERSION;
+}
+
+void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...)
+{
+    if (s->options.on_message == NULL)
+        return;
+    char line[1024];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    s->options.on_message(s->options.data, severity, line);
+}
+
+void shoal_supervisor_subscribe(shoal_supervisor_t *s, shoal_subscriber_t *subscriber)
+{
+    subscriber->next = s->subscribers;
+    s->subscribers = subscriber;
+}
+
+void shoal_supervisor_unsubscribe(shoal_supervisor_t *s, shoal_subscriber_t *subscriber)
+{
+    for (shoal_subscriber_t **at = &s->subscribers; *at != NULL; at = &(*at)->next)
+        if (*at == subscriber) {
+            *at = subscriber->next;
+            return;
+        }
+}
+
+void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event)
+{
+    event->seq = ++*s->state.seq;
+    event->time_usec = base_realtime_usec();
+    event->project = s->spec->project;
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
+        next = at->next; /* it may unsubscribe in its call */
+        if (at->on_event != NULL)
+            at->on_event(at->data, event);
+    }
+}
+
+/* Absolute, so that it means the same wherever the host program goes. */
+static char *make_absolute(const char *path)
+{
+    if (path[0] == '/')
+        return base_format("%s", path);
+    AUTO_FREE char *here = get_current_dir_name();
+    return here != NULL ? base_format("%s/%s", here, path) : NULL;
+}
+
+static int open_directories(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    const shoal_supervisor_options_t *options = &s->options;
+    s->root_dir = make_absolute(options->root_dir != NULL ? options->root_dir : "/var/lib/shoal");
+    s->run_dir = make_absolute(options->run_dir != NULL ? options->run_dir : "/run/shoal");
+    if (s->root_dir == NULL || s->run_dir == NULL)
+        return shoal_fail(err, -ENOMEM, "directories");
+    int code = state_open(&s->state, s->run_dir, s->spec->project, err);
+    static const char *const parts[] = {"containers", "logs", "volumes", "images"};
+    for (size_t i = 0; i < COUNT(parts) && code == 0; i++) {
+        AUTO_FREE char *path = base_format("%s/%s", s->root_dir, parts[i]);
+        code = path != NULL ? image_make_directories(path, i == 0 ? 0700 : 0755, err) : shoal_fail(err, -ENOMEM, "root");
+    }
+    return code;
+}
+
+static void on_leftover(void *data, const char *name)
+{
+    supervisor_message(data, SHOAL_WARNING, "%s: left by a supervisor that was killed: ended and cleared away", name);
+}
+
+/* Start and recovery are one path: whatever an earlier supervisor of this project left goes first. */
+static int clear_leftovers(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    int code = cgroup_root_open(&s->cgroups, s->loop, s->spec->project, s->run_dir, on_leftover, s, err);
+    if (code < 0)
+        return code;
+    s->cgroups_opened = true; /* the project is ours on this host: so is its directory */
+    AUTO_FREE char *path = base_format("%s/containers/%s", s->root_dir, s->spec->project);
+    if (path == NULL)
+        return shoal_fail(err, -ENOMEM, "containers");
+    code = image_remove_tree(path, err);
+    return code < 0 ? code : image_make_directories(path, 0700, err);
+}
+
+static int open_images(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        int code = image_open(&s->groups[i].image, &service->image, s->root_dir, err);
+        if (code < 0) {
+            (void)shoal_within(err, "services.%s", service->name);
+            return code;
+        }
+    }
+    return 0;
+}
+
+static int open_net(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    if (s->spec->network_count == 0)
+        return 0;
+    AUTO_FREE size_t *expected = calloc(s->spec->network_count, sizeof *expected);
+    if (expected == NULL)
+        return shoal_fail(err, -ENOMEM, "networks");
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        for (size_t k = 0; k < service->attachment_count; k++)
+            expected[service->attachments[k].network] += service->replicas;
+    }
+    struct net_options options = {
+        .tag = s->state.tag,
+        .networks = s->spec->networks,
+        .expected = expected,
+        .network_count = s->spec->network_count,
+    };
+    return net_open(&s->net, s->loop, &options, err);
+}
+
+static int make_members(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        s->groups[i].first = count;
+        s->groups[i].count = s->spec->services[i].replicas;
+        count += s->groups[i].count;
+    }
+    s->members = calloc(count + 1, sizeof *s->members);
+    if (s->members == NULL)
+        return shoal_fail(err, -ENOMEM, "containers");
+    s->member_count = count;
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        for (size_t k = 0; k < s->groups[i].count; k++)
+            s->members[s->groups[i].first + k] = (struct member){.boss = s, .service = i, .number = (unsigned)k + 1};
+    return 0;
+}
+
+static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    int code = open_directories(s, err);
+    if (code == 0)
+        code = clear_leftovers(s, err);
+    if (code == 0)
+        code = check_controllers(s, err);
+    if (code == 0)
+        code = open_images(s, err);
+    if (code == 0)
+        code = make_members(s, err);
+    if (code == 0)
+        code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
+    if (code == 0) {
+        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max};
+        code = sandbox_kit_open(&s->kit, &kit, err);
+    }
+    if (code == 0)
+        code = open_net(s, err);
+    return code == 0 ? hosts_open(&s->hosts, s, err) : code;
+}
+
+/* Parts are closed one after the other, each step called back by the one before. */
+
+static void free_supervisor(shoal_supervisor_t *s)
+{
+    sandbox_kit_close(s->kit);
+    idranges_close(s->ids);
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        image_free(s->groups[i].image);
+    if (s->root_dir != NULL && s->cgroups_opened) {
+        AUTO_FREE char *path = base_format("%s/containers/%s", s->root_dir, s->spec->project);
+        if (path != NULL)
+            (void)rmdir(path); /* not empty: a removal failed and was reported */
+    }
+    state_close(&s->state);
+    free(s->members);
+    free(s->groups);
+    free(s->root_dir);
+    free(s->run_dir);
+    void (*cb)(void *) = s->close_cb;
+    void *data = s->close_data;
+    free(s);
+    cb(data);
+}
+
+static void close_timers_done(uv_handle_t *handle)
+{
+    shoal_supervisor_t *s = handle->data;
+    if (--s->timers_open == 0)
+        free_supervisor(s);
+}
+
+static void close_timers(void *data)
+{
+    shoal_supervisor_t *s = data;
+    s->cgroups = NULL;
+    uv_close((uv_handle_t *)&s->pump, close_timers_done);
+    uv_close((uv_handle_t *)&s->sample_timer, close_timers_done);
+}
+
+static void close_cgroups(void *data)
+{
+    shoal_supervisor_t *s = data;
+    s->net = NULL;
+    if (s->cgroups != NULL)
+        cgroup_root_close(s->cgroups, close_timers, s);
+    else
+        close_timers(s);
+}
+
+static void close_net(void *data)
+{
+    shoal_supervisor_t *s = data;
+    s->hosts = NULL;
+    if (s->net != NULL)
+        net_close(s->net, close_cgroups, s);
+    else
+        close_cgroups(s);
+}
+
+void supervisor_close_parts(shoal_supervisor_t *s)
+{
+    if (s->hosts != NULL)
+        hosts_close(s->hosts, close_net, s);
+    else
+        close_net(s);
+}
+
+static void on_failed_open_closed(void *data)
+{
+    *(bool *)data = true;
+}
+
+int shoal_supervisor_open(shoal_supervisor_t **out, uv_loop_t *loop, const shoal_spec_t *spec,
+                          const shoal_supervisor_options_t *options, shoal_error_t *err)
+{
+    shoal_supervisor_t *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return shoal_fail(err, -ENOMEM, "supervisor");
+    s->groups = calloc(spec->service_count + 1, sizeof *s->groups);
+    if (s->groups == NULL) {
+        free(s);
+        return shoal_fail(err, -ENOMEM, "supervisor");
+    }
+    s->loop = loop;
+    s->spec = spec;
+    s->options = *options;
+    s->state.lock_fd = -1;
+    s->queue_end = &s->queue;
+    s->in_flight_max = spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+    fleet_init(s);
+    int code = open_parts(s, err);
+    if (code == 0) {
+        *out = s;
+        return 0;
+    }
+    /* What was opened closes over the loop; nothing of the caller's is run meanwhile but what it had ready anyway. */
+    bool closed = false;
+    s->close_cb = on_failed_open_closed;
+    s->close_data = &closed;
+    supervisor_close_parts(s);
+    while (!closed)
+        (void)uv_run(loop, UV_RUN_ONCE);
+    return code;
+}
+
+int shoal_supervisor_exit_code(const shoal_supervisor_t *s, const char *service, int *out_code)
+{
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        if (strcmp(s->spec->services[i].name, service) != 0)
+            continue;
+        if (!s->groups[i].has_exit_code)
+            return -EAGAIN;
+        *out_code = s->groups[i].exit_code;
+        return 0;
+    }
+    return -ENOENT;
+}
