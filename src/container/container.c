@@ -346,13 +346,13 @@ void container_close(struct container *c, void (*cb)(void *data), void *data)
     if (!c->rootfs_made)
         return;
     struct remove_work *work = calloc(1, sizeof *work);
+    if (work != NULL)
+        *work = (struct remove_work){.container = c, .dir = c->dir};
     if (work == NULL || uv_queue_work(c->loop, &work->request, remove_work, on_removed) < 0) {
         free(work);
         container_warn(c, "%s: left behind: out of memory", c->dir);
         return;
     }
-    work->container = c;
-    work->dir = c->dir;
-    c->dir = NULL;
+    c->dir = NULL; /* the work's now */
     c->parts_open++;
 }

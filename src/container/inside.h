@@ -25,7 +25,7 @@ struct gift {
     const char *path; /* "" for fd itself */
     bool recursive, read_only, idmapped;
     bool idmap_optional; /* a file system that cannot be idmapped is taken as it is, with a warning */
-    const char *what;
+    const char *what; /* for messages; NULL: one of ours, of which nobody needs to hear */
 };
 
 /* What a bind or a volume is on the host, found by the worker that makes the root file system. */

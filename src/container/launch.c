@@ -190,7 +190,7 @@ static int open_gift(struct container *c, const struct gift *gift, int user_fd, 
     if (fd == -EINVAL && gift->idmap_optional) {
         how.user_fd = -1;
         fd = mount_clone(gift->fd, gift->path, &how, err);
-        if (fd >= 0)
+        if (fd >= 0 && gift->what != NULL)
             container_warn(c, "the file system of %s cannot be idmapped: inside, its files belong to nobody", gift->what);
     }
     if (fd < 0) {
@@ -198,7 +198,7 @@ static int open_gift(struct container *c, const struct gift *gift, int user_fd, 
             (void)shoal_refuse(err, fd, "%s: its file system cannot be idmapped by this kernel; put it on ext4, xfs or btrfs",
                                gift->what);
         else
-            (void)shoal_within(err, "%s", gift->what);
+            (void)shoal_within(err, "%s", gift->what != NULL ? gift->what : gift->path);
     }
     return fd;
 }
@@ -300,7 +300,7 @@ static bool read_channel(struct container *c)
     struct launch *launch = c->launch;
     struct child_report report = {0};
     ssize_t count = recv(launch->channel, &report, sizeof report, MSG_DONTWAIT);
-    if (count < 0 && errno == EINTR)
+    if (count < 0 && (errno == EINTR || errno == ECONNRESET)) /* reset: it left our message unread; its own come next */
         return true;
     if (count < 0 && errno == EAGAIN)
         return false;

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "container/inside.h"
 #include "kernel/caps.h"
@@ -136,7 +137,8 @@ static void plan_kernel_file_systems(struct builder *b)
         mount_file_system(b, "sysfs", "/sys", plain | MS_RDONLY, NULL);
     }
     mount_file_system(b, "cgroup2", "/sys/fs/cgroup", plain | MS_RDONLY, NULL);
-    int dev = add_gift(b, (struct gift){GIFT_MOUNT, c->kit->dev_fd, "", .read_only = true, .what = "/dev"});
+    int dev = add_gift(b, (struct gift){GIFT_MOUNT, c->kit->dev_fd, "", .read_only = true, .idmapped = true,
+                                        .idmap_optional = true, .what = NULL}); /* tmpfs: idmapped since Linux 6.3 */
     attach(b, dev, "/dev", "attach /dev");
     mount_file_system(b, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
     uint64_t shm_bytes = service->shm_bytes ? service->shm_bytes : 64u << 20;
