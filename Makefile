@@ -8,7 +8,8 @@ VERSION := 0.1.0
 prefix  ?= /usr/local
 
 PACKAGES := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
-FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"'
+FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \
+            -DSHOAL_INIT_IMAGE='"$(BUILD)/shoal-init"'
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
             -Wundef -Wformat=2 -Wvla -Wcast-qual -Wno-missing-field-initializers
 OPTIMISE ?= -O2 -g
@@ -50,6 +51,14 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The init of `init: true`: a program without a C library, carried inside the others as bytes (child/init_image.c).
+$(BUILD)/shoal-init: src/child/init.c src/child/init_report.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -Os $(WARNINGS) -Isrc -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie \
+	  -static -nostdlib -nostartfiles -s -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $<
+
+$(BUILD)/src/child/init_image.o: $(BUILD)/shoal-init
+
 # Unit tests link the rooms' objects, so that they reach hidden names too.
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
@@ -63,6 +72,8 @@ FUZZ_OBJ   = $(LIB_SRC:%.c=$(BUILD)/fuzz/%.o)
 $(BUILD)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz/src/child/init_image.o: $(BUILD)/shoal-init
 
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	clang -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS_ALL)
@@ -163,8 +174,8 @@ C_FILES       := $(wildcard src/*/*.[ch] include/*.h include/shoal/*.h tests/uni
 arrows: ## who includes whom, room by room; fails on an arrow that runs upward
 	@tests/arrows
 
-# plan.c is the parent's side of a start, init.c a program of its own.
-symbols: $(filter-out %/plan.o %/init.o,$(filter $(BUILD)/src/child/%,$(LIB_OBJ))) ## what child/ calls: only what is safe behind clone3
+# plan.c and init_image.c are the parent's side of a start; init.c is a program of its own.
+symbols: $(filter-out %/plan.o %/init_image.o,$(filter $(BUILD)/src/child/%,$(LIB_OBJ))) ## what child/ calls: only what is safe behind clone3
 	@tests/symbols $^
 
 tidy: clang-tidy cppcheck shellcheck ## clang-tidy, cppcheck, shellcheck with the lists agreed on
