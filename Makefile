@@ -247,7 +247,7 @@ uninstall: ## removes what install put there
 	rm -rf $(addprefix $(DESTDIR)$(prefix)/,$(INSTALLED))
 
 clean: ## the build trees; the guest's kernel and disks in build/vm stay
-	@for tree in build build-*; do [ ! -d $$tree ] || find $$tree -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} +; done
+	@for tree in build build-*; do [ -d $$tree ] || continue; find $$tree -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} + ; rmdir --ignore-fail-on-non-empty $$tree; done
 
 dist: ## build/shoal-VERSION.tar.gz of what is committed
 	@mkdir -p $(BUILD)
