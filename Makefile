@@ -5,7 +5,8 @@ VERSION := 0.1.0
 prefix  ?= /usr/local
 
 PACKAGES := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
-FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"'
+FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \
+            -DSHOAL_INIT_IMAGE='"$(BUILD)/shoal-init"'
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
             -Wundef -Wformat=2 -Wvla -Wcast-qual -Wno-missing-field-initializers
 OPTIMISE ?= -O2 -g
@@ -44,13 +45,21 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# The init of `init: true`: a program without a C library, carried inside the others as bytes (child/init_image.c).
+$(BUILD)/shoal-init: src/child/init.c src/child/init_report.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -Os $(WARNINGS) -Isrc -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie \
+	  -static -nostdlib -nostartfiles -s -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $<
+
+$(BUILD)/src/child/init_image.o: $(BUILD)/shoal-init
+
 # Unit tests link the rooms' objects, so that they reach hidden names too.
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) -pie -o $@ $^ -lcmocka $(LDLIBS_ALL)
 
 # libFuzzer needs clang throughout: a build tree of its own.
-$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB_SRC)
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(LIB_SRC) $(BUILD)/shoal-init
 	@mkdir -p $(@D)
 	clang -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined $(FAMILIES) $(shell pkg-config --cflags $(PACKAGES)) \
 	  -o $@ $< $(LIB_SRC) $(LDLIBS_ALL)
