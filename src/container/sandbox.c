@@ -348,9 +348,9 @@ static void plan_identity(struct builder *b)
     uint64_t held = user->uid == 0 ? bounding : bounding & service->cap_add;
     if (!service->no_new_privileges) /* without no_new_privs the filter needs CAP_SYS_ADMIN, which is about to go */
         plan_seccomp(b, bounding);
-    unsigned last = caps_last();
-    for (unsigned bit = 0; bit <= last; bit++)
-        if ((bounding >> bit & 1) == 0)
+    uint64_t dropped = caps_known() & ~bounding;
+    for (unsigned bit = 0; bit < 64; bit++)
+        if (dropped >> bit & 1)
             PLAN_CALL(b->plan, "capability bounding set", SYS_prctl, PR_CAPBSET_DROP, bit);
     if (user->uid != 0)
         PLAN_CALL(b->plan, "keep capabilities", SYS_prctl, PR_SET_KEEPCAPS, 1);
@@ -360,7 +360,7 @@ static void plan_identity(struct builder *b)
     PLAN_CALL(b->plan, plan_keep(b->plan, "user %u", user->uid), SYS_setresuid, user->uid, user->uid, user->uid);
     uint64_t ambient = user->uid == 0 ? 0 : held;
     set_capabilities(b, held, ambient);
-    for (unsigned bit = 0; bit <= last; bit++)
+    for (unsigned bit = 0; bit < 64; bit++)
         if (ambient >> bit & 1)
             PLAN_CALL(b->plan, "ambient capabilities", SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, bit, 0, 0);
     (void)plan_add(b->plan, STEP_SIGNALS, "signals");
