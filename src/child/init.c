@@ -5,7 +5,7 @@
  *   shoal-init STATUS_FD COMMAND [ARGUMENT...]
  *
  * STATUS_FD is an inherited descriptor: end of file on it means that the command was executed; otherwise it carries one
- * struct init_report. A command without a slash is looked up in PATH as execvp(3) does. */
+ * struct child_report. A command without a slash is looked up in PATH as execvp(3) does. */
 #include <asm/ioctls.h>
 #include <asm/signal.h>
 #include <asm/siginfo.h>
@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "child/init_report.h"
+#include "child/report.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" /* Docker's */
 
@@ -147,7 +147,7 @@ static long execute_by_path(char *const *argv, char *const *envp)
 
 static _Noreturn void report(int status_fd, long code)
 {
-    struct init_report r = {.step = INIT_REPORT_STEP, .code = (int32_t)code};
+    struct child_report r = {.step = REPORT_STEP_EXEC_BY_INIT, .code = (int32_t)code};
     (void)call(__NR_write, status_fd, (long)&r, sizeof r, 0, 0); /* 8 bytes: whole or not at all */
     quit(EXIT_NOT_STARTED);
 }

@@ -87,9 +87,9 @@ struct plan_step *plan_add(struct plan *plan, enum plan_kind kind, const char *w
 
 const char *plan_step_words(const struct plan *plan, uint32_t step)
 {
-    if (step == PLAN_STEP_EXEC_BY_INIT && plan->count > 0)
+    if (step == REPORT_STEP_EXEC_BY_INIT && plan->count > 0)
         return plan->steps[plan->count - 1].what;
-    if (step == PLAN_STEP_TABLE)
+    if (step == REPORT_STEP_TABLE)
         return "take a descriptor table of its own";
     return step < plan->count ? plan->steps[step].what : "unknown step";
 }

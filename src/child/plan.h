@@ -13,20 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "child/report.h"
 #include "shoal/error.h"
 
 enum {
     PLAN_FDS_MAX = 200, /* SCM_RIGHTS takes 253 at once */
     CHILD_READY = 'R'
-};
-
-/* Steps of a report that are not in the plan. */
-#define PLAN_STEP_TABLE UINT32_MAX              /* before the first: the descriptor table */
-#define PLAN_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
-
-struct child_report {
-    uint32_t step; /* index into the plan, or PLAN_STEP_EXEC_BY_INIT */
-    int32_t code;  /* negative errno */
 };
 
 enum plan_kind {

@@ -200,7 +200,7 @@ static int leave_parents_table(int channel)
 void child_walk(void *argument)
 {
     struct plan *plan = argument;
-    struct child_report report = {.step = PLAN_STEP_TABLE};
+    struct child_report report = {.step = REPORT_STEP_TABLE};
     report.code = leave_parents_table(plan->channel);
     if (report.code == 0) {
         char ready = CHILD_READY;

@@ -41,6 +41,8 @@ struct sandbox_kit_options {
 };
 /* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. */
 int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options *options, shoal_error_t *err);
+/* Prepare what a service needs beside that: its system call filter costs milliseconds, once for each capability set. */
+int sandbox_kit_add(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err);
 void sandbox_kit_close(struct sandbox_kit *kit);
 
 /* Who is told. All texts in the event but seq, time and project are filled by the container. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "container/inside.h"
+
 int fault_stage(const char *name, shoal_error_t *err)
 {
     const char *fault = getenv("SHOAL_FAULT");
@@ -13,12 +15,15 @@ int fault_stage(const char *name, shoal_error_t *err)
     return shoal_fail(err, -EIO, "injected");
 }
 
-int32_t fault_child_step(uint32_t count)
+int32_t fault_child_step(struct container *c, uint32_t count)
 {
     const char *fault = getenv("SHOAL_FAULT");
     if (fault == NULL || strncmp(fault, "step:", 5) != 0)
         return -1;
-    int step = atoi(fault + 5);
-    return step < (int)count ? step : -1;
+    unsigned long step = strtoul(fault + 5, NULL, 10);
+    if (step < count)
+        return (int32_t)step;
+    container_warn(c, "the plan has %u steps", count);
+    return -1;
 }
 #endif

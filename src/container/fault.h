@@ -1,6 +1,6 @@
 /* Fault injection for tests: `make EXTRA=-DSHOAL_FAULTS` builds a program that fails where the environment says.
  *   SHOAL_FAULT=stage:NAME   the launch stage of that name fails with EIO
- *   SHOAL_FAULT=step:N       the child's step N fails with EIO
+ *   SHOAL_FAULT=step:N       the child's step N fails with EIO; a warning tells how many there are when N is beyond the last
  * In every other build these are constants. */
 #ifndef CONTAINER_FAULT_H
 #define CONTAINER_FAULT_H
@@ -9,9 +9,11 @@
 
 #include "shoal/error.h"
 
+struct container;
+
 #ifdef SHOAL_FAULTS
 int fault_stage(const char *name, shoal_error_t *err);
-int32_t fault_child_step(uint32_t count);
+int32_t fault_child_step(struct container *c, uint32_t count);
 #else
 static inline int fault_stage(const char *name, shoal_error_t *err)
 {
@@ -19,8 +21,9 @@ static inline int fault_stage(const char *name, shoal_error_t *err)
     (void)err;
     return 0;
 }
-static inline int32_t fault_child_step(uint32_t count)
+static inline int32_t fault_child_step(struct container *c, uint32_t count)
 {
+    (void)c;
     (void)count;
     return -1;
 }

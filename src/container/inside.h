@@ -43,6 +43,7 @@ struct launch {
     int slot;    /* index in the kit's slots, -1 none */
     uv_poll_t poll;
     bool poll_open;
+    bool child_spoke; /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
     size_t gift_count;

@@ -9,6 +9,7 @@
 
 #include "child/init_image.h"
 #include "container/inside.h"
+#include "kernel/caps.h"
 #include "kernel/mount.h"
 #include "kernel/seccomp.h"
 
@@ -180,6 +181,13 @@ const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilit
     entry->next = kit->seccomp;
     kit->seccomp = entry;
     return &entry->program;
+}
+
+int sandbox_kit_add(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err)
+{
+    if (service->seccomp_unconfined)
+        return 0;
+    return kit_seccomp(kit, caps_resolve(service->cap_add, service->cap_drop), err) != NULL ? 0 : err->code;
 }
 
 int kit_take_slot(struct sandbox_kit *kit, int fd)

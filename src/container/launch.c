@@ -309,6 +309,7 @@ static bool read_channel(struct container *c)
         return true;
     }
     (void)uv_poll_stop(&launch->poll);
+    launch->child_spoke = true;
     shoal_error_t error;
     uint32_t at = __atomic_load_n(&launch->plan.at, __ATOMIC_RELAXED);
     if (count == sizeof report)
@@ -391,7 +392,7 @@ static int clone_enter(struct container *c, shoal_error_t *err)
     if (code == 0)
         code = sandbox_plan(c, launch, err);
     if (code == 0) {
-        launch->plan.fail_at = fault_child_step(launch->plan.count);
+        launch->plan.fail_at = fault_child_step(c, launch->plan.count);
         code = start_child(c, launch, err);
     }
     return code < 0 ? code : 1;
@@ -477,7 +478,7 @@ static void launch_continue(struct container *c, int result, shoal_error_t *err)
         launch_succeed(c);
         return;
     }
-    (void)shoal_within(err, "%s: %s", c->name, c->stage < 0 ? "start" : stages[c->stage].name);
+    (void)shoal_within(err, "%s: %s", c->name, c->stage < 0 || c->launch->child_spoke ? "start" : stages[c->stage].name);
     launch_fail(c, err);
 }
 

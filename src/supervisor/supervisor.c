@@ -178,6 +178,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max};
         code = sandbox_kit_open(&s->kit, &kit, err);
     }
+    for (size_t i = 0; i < s->spec->service_count && code == 0; i++)
+        code = sandbox_kit_add(s->kit, &s->spec->services[i], err);
     if (code == 0)
         code = open_net(s, err);
     return code == 0 ? hosts_open(&s->hosts, s, err) : code;

@@ -20,7 +20,7 @@
 
 #include "base/base.h"
 #include "child/init_image.h"
-#include "child/init_report.h"
+#include "child/report.h"
 
 enum { BAD = 99 };
 
@@ -175,12 +175,12 @@ static struct started start(char *const *command, char *const *envp)
 /* 0 for end of file, else the reported code. */
 static int read_report(struct started *s)
 {
-    struct init_report r = {0};
+    struct child_report r = {0};
     ssize_t count = read(s->status_fd, &r, sizeof r);
     if (count == 0)
         return 0;
     assert_int_equal(count, sizeof r);
-    assert_int_equal(r.step, INIT_REPORT_STEP);
+    assert_int_equal(r.step, REPORT_STEP_EXEC_BY_INIT);
     assert_true(r.code < 0);
     assert_int_equal(read(s->status_fd, &r, sizeof r), 0);
     return r.code;

@@ -1,0 +1,15 @@
+/* What a child says on its channel when a step fails: the parent's plan, or shoal-init, which could not execute the command. */
+#ifndef CHILD_REPORT_H
+#define CHILD_REPORT_H
+
+#include <stdint.h>
+
+struct child_report {
+    uint32_t step; /* index into the plan, or one of those below */
+    int32_t code;  /* negative errno */
+};
+
+#define REPORT_STEP_TABLE UINT32_MAX              /* before the first step: the descriptor table */
+#define REPORT_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
+
+#endif
