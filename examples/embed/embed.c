@@ -5,13 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char fleet[] = "name: embed\n"
-                            "x-shoal: {degrade: true}\n"
-                            "services:\n"
-                            "  once:    {image: 'builtin:busybox', network_mode: none, command: [sh, -c, 'exit 3']}\n"
-                            "  flaky:   {image: 'builtin:busybox', network_mode: none, command: [sh, -c, 'sleep 1; exit 1'],\n"
-                            "            restart: 'on-failure:1'}\n"
-                            "  steady:  {image: 'builtin:busybox', network_mode: none, command: [sleep, '1000']}\n";
+static const char fleet[] =
+    "name: embed\n"
+    "x-shoal: {degrade: true}\n"
+    "services:\n"
+    "  once:    {image: 'builtin:busybox', network_mode: none, command: [sh, -c, 'exit 3']}\n"
+    "  flaky:   {image: 'builtin:busybox', network_mode: none, command: [sh, -c, 'sleep 1; exit 1'],\n"
+    "            restart: 'on-failure:1'}\n"
+    "  steady:  {image: 'builtin:busybox', network_mode: none, command: [sleep, '1000']}\n";
 
 struct app {
     shoal_supervisor_t *supervisor;
@@ -21,7 +22,8 @@ struct app {
 static void on_diagnostic(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text)
 {
     (void)data;
-    fprintf(stderr, "%s:%d:%d: %s%s\n", at->file, at->line, at->column, severity == SHOAL_WARNING ? "warning: " : "", text);
+    fprintf(stderr, "%s:%d:%d: %s%s\n", at->file, at->line, at->column, severity == SHOAL_WARNING ? "warning: " : "",
+            text);
 }
 
 static void on_message(void *data, shoal_severity_t severity, const char *text)
@@ -67,7 +69,8 @@ int main(void)
     shoal_spec_t *spec = shoal_compose_load(&file, on_diagnostic, NULL);
     if (spec == NULL || uv_loop_init(&loop) < 0)
         return 2;
-    if (shoal_process_isolate(&error) < 0 || shoal_supervisor_open(&app.supervisor, &loop, spec, &options, &error) < 0) {
+    if (shoal_process_isolate(&error) < 0 ||
+        shoal_supervisor_open(&app.supervisor, &loop, spec, &options, &error) < 0) {
         fprintf(stderr, "embed: %s\n", error.text);
         return 1;
     }

@@ -16,7 +16,8 @@ typedef struct shoal_compose_options {
 
 /** One finding. at: its position, at.line 0 where there is none.  text: "services.web.mem_limit: ... ; ..." without
  *  the position. Both are valid during the call only. */
-typedef void (*shoal_diagnostic_cb)(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text);
+typedef void (*shoal_diagnostic_cb)(void *data, shoal_severity_t severity, const shoal_position_t *at,
+                                    const char *text);
 
 /** Load, interpolate and check one fleet. Reports every mistake in the file through cb, in the order of the file.
  *  Returns the spec (free with shoal_spec_free), or NULL after at least one SHOAL_ERROR was reported. */

@@ -46,16 +46,16 @@ typedef struct shoal_event {
     int exit_code; /* 128+n when signal n ended it */
     int signal;    /* KILL too */
     shoal_cause_t cause;
-    uint64_t wall_usec;   /* how long it ran */
-    uint64_t usage_usec;  /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
-    uint64_t peak_bytes;  /* memory.peak; SHOAL_ABSENT unknown */
-    const char *error;    /* SHOAL_CAUSE_FAILED: the whole sentence */
-    const char *restart;  /* DIE: what follows: "no", "backoff" */
-    uint64_t delay_usec;  /* BACKOFF: until the next start */
-    unsigned attempt;     /* BACKOFF, RESTART: which restart this is, from 1 */
-    const char *network;  /* NETWORK_*: its name */
-    uint32_t address;     /* NETWORK_*: IPv4, host byte order */
-    uint64_t count;       /* OOM, LIMIT: the kernel's counter */
+    uint64_t wall_usec;  /* how long it ran */
+    uint64_t usage_usec; /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
+    uint64_t peak_bytes; /* memory.peak; SHOAL_ABSENT unknown */
+    const char *error;   /* SHOAL_CAUSE_FAILED: the whole sentence */
+    const char *restart; /* DIE: what follows: "no", "backoff" */
+    uint64_t delay_usec; /* BACKOFF: until the next start */
+    unsigned attempt;    /* BACKOFF, RESTART: which restart this is, from 1 */
+    const char *network; /* NETWORK_*: its name */
+    uint32_t address;    /* NETWORK_*: IPv4, host byte order */
+    uint64_t count;      /* OOM, LIMIT: the kernel's counter */
 } shoal_event_t;
 
 /** Docker's word for a kind: "start", "health_status", ...; "network connect" is "connect" there. */

@@ -7,8 +7,8 @@
 #define SHOAL_ABSENT UINT64_MAX
 
 typedef struct shoal_pressure_line {
-    double some_avg10, full_avg10;    /* percent */
-    uint64_t some_total, full_total;  /* microseconds; SHOAL_ABSENT */
+    double some_avg10, full_avg10;   /* percent */
+    uint64_t some_total, full_total; /* microseconds; SHOAL_ABSENT */
 } shoal_pressure_line_t;
 
 typedef struct shoal_sample {

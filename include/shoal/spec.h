@@ -96,10 +96,7 @@ typedef struct shoal_restart {
     double factor, jitter;
 } shoal_restart_t;
 
-typedef enum shoal_condition {
-    SHOAL_CONDITION_STARTED,
-    SHOAL_CONDITION_COMPLETED_SUCCESSFULLY
-} shoal_condition_t;
+typedef enum shoal_condition { SHOAL_CONDITION_STARTED, SHOAL_CONDITION_COMPLETED_SUCCESSFULLY } shoal_condition_t;
 
 typedef struct shoal_dependency {
     size_t service; /* index into shoal_spec.services */
@@ -114,7 +111,7 @@ typedef struct shoal_pair {
 } shoal_pair_t;
 
 typedef struct shoal_ulimit {
-    int resource; /* RLIMIT_*, getrlimit(2) */
+    int resource;        /* RLIMIT_*, getrlimit(2) */
     uint64_t soft, hard; /* UINT64_MAX: unlimited */
     shoal_position_t at;
 } shoal_ulimit_t;
@@ -183,10 +180,10 @@ typedef struct shoal_service {
 
 /** A bridge network of the file. Addresses are in host byte order. */
 typedef struct shoal_network {
-    char *name;    /* key in the file: "default" */
+    char *name;      /* key in the file: "default" */
     uint32_t subnet; /* 0: chosen at start */
     unsigned prefix;
-    uint32_t gateway; /* 0: the subnet's first address */
+    uint32_t gateway;     /* 0: the subnet's first address */
     unsigned shard_ports; /* x-shoal.shard: sandboxes on one bridge; 0: the default */
     shoal_position_t at;
 } shoal_network_t;
@@ -204,7 +201,7 @@ typedef struct shoal_spec {
     shoal_service_t *services; /* in the order of the file */
     shoal_network_t *networks; /* those that a service uses */
     shoal_volume_t *volumes;
-    bool degrade;             /* x-shoal.degrade: go on without controllers that the host lacks */
+    bool degrade;              /* x-shoal.degrade: go on without controllers that the host lacks */
     unsigned starts_in_flight; /* x-shoal.starts_in_flight: 0 the default */
 } shoal_spec_t;
 

@@ -28,7 +28,7 @@ typedef struct shoal_subscriber {
     void (*on_event)(void *data, const shoal_event_t *event);
     void (*on_sample)(void *data, const shoal_sample_t *sample);
     void (*on_fleet)(void *data, const shoal_fleet_sample_t *sample); /* once behind the samples of a round */
-    struct shoal_subscriber *next; /* ours */
+    struct shoal_subscriber *next;                                    /* ours */
 } shoal_subscriber_t;
 
 /** Give the calling process a mount namespace of its own, so that no mount of a sandbox is ever seen outside and none

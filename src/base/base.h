@@ -13,7 +13,7 @@
 #include "shoal/error.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* A descriptor closed once, on every return; take_fd() moves it out. */
 static inline void base_close_fd(int *fd)
@@ -62,8 +62,8 @@ struct json {
     struct text *out;
     bool comma;
 };
-void json_open(struct json *json, const char *key, char bracket); /* '{' or '[' */
-void json_close(struct json *json, char bracket);                 /* '}' or ']' */
+void json_open(struct json *json, const char *key, char bracket);        /* '{' or '[' */
+void json_close(struct json *json, char bracket);                        /* '}' or ']' */
 void json_string(struct json *json, const char *key, const char *value); /* value NULL: the member is left out */
 void json_bytes(struct json *json, const char *key, const char *bytes, size_t count);
 void json_uint(struct json *json, const char *key, uint64_t value);

@@ -10,14 +10,7 @@
 #include "shoal/sample.h"
 #include "shoal/spec.h"
 
-enum cgroup_controller {
-    CGROUP_CPU,
-    CGROUP_CPUSET,
-    CGROUP_IO,
-    CGROUP_MEMORY,
-    CGROUP_PIDS,
-    CGROUP_CONTROLLER_COUNT
-};
+enum cgroup_controller { CGROUP_CPU, CGROUP_CPUSET, CGROUP_IO, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CONTROLLER_COUNT };
 
 struct cgroup_root; /* our part of the hierarchy: one project */
 struct cgroup;      /* one container's directory */
@@ -54,9 +47,9 @@ typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t co
 int cgroup_create(struct cgroup_root *root, const char *name, const shoal_service_t *service, int64_t default_pids,
                   cgroup_event_cb cb, void *data, struct cgroup **out, shoal_error_t *err);
 
-int cgroup_fd(const struct cgroup *cgroup);              /* O_PATH-less directory descriptor for CLONE_INTO_CGROUP; borrowed */
+int cgroup_fd(const struct cgroup *cgroup); /* O_PATH-less directory descriptor for CLONE_INTO_CGROUP; borrowed */
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err); /* cgroup.kill: every process in it and below */
-bool cgroup_is_empty(const struct cgroup *cgroup);        /* cgroup.events says populated 0 */
+bool cgroup_is_empty(const struct cgroup *cgroup);          /* cgroup.events says populated 0 */
 
 /* Read counters. Files that are not there leave SHOAL_ABSENT. cgroup_read_sample fills cpu, memory, pids, io, pressure. */
 void cgroup_read_sample(const struct cgroup *cgroup, shoal_sample_t *out);

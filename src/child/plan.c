@@ -8,7 +8,7 @@
 
 struct plan_text {
     struct plan_text *next;
-    char bytes[];
+    _Alignas(max_align_t) char bytes[];
 };
 
 void plan_init(struct plan *plan)
@@ -27,17 +27,24 @@ void plan_fini(struct plan *plan)
     plan_init(plan);
 }
 
-void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count)
+void *plan_room(struct plan *plan, size_t count)
 {
-    struct plan_text *text = malloc(sizeof *text + count);
+    struct plan_text *text = calloc(1, sizeof *text + count);
     if (text == NULL) {
         plan->failed = true;
         return NULL;
     }
-    memcpy(text->bytes, bytes, count);
     text->next = plan->texts;
     plan->texts = text;
     return text->bytes;
+}
+
+void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count)
+{
+    void *kept = plan_room(plan, count);
+    if (kept != NULL)
+        memcpy(kept, bytes, count);
+    return kept;
 }
 
 const char *plan_keep(struct plan *plan, const char *fmt, ...)

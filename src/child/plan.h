@@ -33,9 +33,9 @@ enum plan_kind {
 };
 
 struct plan_step {
-    uint16_t kind;    /* enum plan_kind */
-    int16_t keep_fd;  /* STEP_SYSCALL: index in fds at which the result is kept, -1 none */
-    uint8_t fd_args;  /* bit i: args[i] is an index into fds */
+    uint16_t kind;       /* enum plan_kind */
+    int16_t keep_fd;     /* STEP_SYSCALL: index in fds at which the result is kept, -1 none */
+    uint8_t fd_args;     /* bit i: args[i] is an index into fds */
     int32_t tolerate[2]; /* errnos that are no failure here, 0 none */
     int32_t number;
     int64_t args[6];
@@ -45,12 +45,12 @@ struct plan_step {
 struct plan {
     struct plan_step *steps; /* owned */
     uint32_t count, room;
-    uint32_t fd_count;    /* filled by the child as it receives */
+    uint32_t fd_count; /* filled by the child as it receives */
     int32_t fds[PLAN_FDS_MAX];
-    int32_t channel;      /* the child's end of the socket */
-    int32_t fail_at;      /* test builds: the step that fails with EIO; -1 none */
-    uint32_t at;          /* the step under way, written by the child: tells a kill in the middle from an execve */
-    bool failed;          /* an allocation failed while the plan was built */
+    int32_t channel;         /* the child's end of the socket */
+    int32_t fail_at;         /* test builds: the step that fails with EIO; -1 none */
+    uint32_t at;             /* the step under way, written by the child: tells a kill in the middle from an execve */
+    bool failed;             /* an allocation failed while the plan was built */
     struct plan_text *texts; /* owned: what the steps point to */
 };
 
@@ -59,17 +59,19 @@ void plan_init(struct plan *plan);
 void plan_fini(struct plan *plan);
 const char *plan_keep(struct plan *plan, const char *fmt, ...) SHOAL_PRINTF(2, 3); /* lives as long as the plan */
 void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count);
-struct plan_step *plan_add(struct plan *plan, enum plan_kind kind, const char *what); /* never NULL: a spare when failed */
+void *plan_room(struct plan *plan, size_t count); /* zeroed; NULL when out of memory */
+struct plan_step *plan_add(struct plan *plan, enum plan_kind kind,
+                           const char *what); /* never NULL: a spare when failed */
 
 /* One system call; the arguments are cast to int64_t. */
-#define PLAN_CALL(plan, what_, number_, ...)                                                                                  \
-    ({                                                                                                                         \
-        struct plan_step *step_ = plan_add(plan, STEP_SYSCALL, what_);                                                         \
-        step_->number = number_;                                                                                               \
-        const int64_t args_[] = {__VA_ARGS__};                                                                                 \
-        for (size_t i_ = 0; i_ < sizeof args_ / sizeof args_[0]; i_++)                                                         \
-            step_->args[i_] = args_[i_];                                                                                       \
-        step_;                                                                                                                 \
+#define PLAN_CALL(plan, what_, number_, ...)                                                                           \
+    ({                                                                                                                 \
+        struct plan_step *step_ = plan_add(plan, STEP_SYSCALL, what_);                                                 \
+        step_->number = number_;                                                                                       \
+        const int64_t args_[] = {__VA_ARGS__};                                                                         \
+        for (size_t i_ = 0; i_ < sizeof args_ / sizeof args_[0]; i_++)                                                 \
+            step_->args[i_] = args_[i_];                                                                               \
+        step_;                                                                                                         \
     })
 #define PLAN_POINTER(pointer) ((int64_t)(intptr_t)(pointer))
 

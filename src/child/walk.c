@@ -142,7 +142,8 @@ static int run_signals(void)
         unsigned long handler, flags, restorer, mask;
     } by_default = {0};
     for (int signal = 1; signal <= 64; signal++)
-        (void)call4(SYS_rt_sigaction, signal, (long)&by_default, 0, 8); /* KILL and STOP refuse; they are at their default */
+        (void)call4(SYS_rt_sigaction, signal, (long)&by_default, 0,
+                    8); /* KILL and STOP refuse; they are at their default */
     uint64_t none = 0;
     return (int)call4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&none, 0, 8);
 }

@@ -22,8 +22,18 @@ static const struct verb {
     {"ps", "what runs", NULL, false},
 };
 
-enum { OPTION_METRICS = 256, OPTION_INTERVAL, OPTION_ABORT, OPTION_EXIT_CODE, OPTION_LOGS, OPTION_ROOT, OPTION_RUN,
-       OPTION_ENV_FILE, OPTION_DIRECTORY, OPTION_PROFILE };
+enum {
+    OPTION_METRICS = 256,
+    OPTION_INTERVAL,
+    OPTION_ABORT,
+    OPTION_EXIT_CODE,
+    OPTION_LOGS,
+    OPTION_ROOT,
+    OPTION_RUN,
+    OPTION_ENV_FILE,
+    OPTION_DIRECTORY,
+    OPTION_PROFILE
+};
 
 /* `global`: taken with every verb; the others belong to `up`. */
 static const struct option_row {
@@ -31,19 +41,34 @@ static const struct option_row {
     const char *argument, *doc;
     bool global;
 } rows[] = {
-    {{"file", required_argument, NULL, 'f'}, "FILE", "fleet file (default: compose.yaml here or in a parent directory)", true},
+    {{"file", required_argument, NULL, 'f'},
+     "FILE",
+     "fleet file (default: compose.yaml here or in a parent directory)",
+     true},
     {{"project-name", required_argument, NULL, 'p'}, "NAME", "project name", true},
-    {{"project-directory", required_argument, NULL, OPTION_DIRECTORY}, "DIR", "base of the file's relative paths", true},
+    {{"project-directory", required_argument, NULL, OPTION_DIRECTORY},
+     "DIR",
+     "base of the file's relative paths",
+     true},
     {{"env-file", required_argument, NULL, OPTION_ENV_FILE}, "FILE", "variables for ${...} (default: .env)", true},
     {{"profile", required_argument, NULL, OPTION_PROFILE}, "NAME", "not supported yet", true},
     {{"root", required_argument, NULL, OPTION_ROOT}, "DIR", "layers, logs, volumes (default: /var/lib/shoal)", true},
     {{"run", required_argument, NULL, OPTION_RUN}, "DIR", "state (default: /run/shoal)", true},
     {{"help", no_argument, NULL, 'h'}, NULL, "this text", true},
     {{"detach", no_argument, NULL, 'd'}, NULL, "not supported yet", false},
-    {{"metrics", required_argument, NULL, OPTION_METRICS}, "ndjson|off", "what goes to stdout (default: ndjson)", false},
+    {{"metrics", required_argument, NULL, OPTION_METRICS},
+     "ndjson|off",
+     "what goes to stdout (default: ndjson)",
+     false},
     {{"interval", required_argument, NULL, OPTION_INTERVAL}, "TIME", "between samples (default: 5s)", false},
-    {{"abort-on-container-exit", no_argument, NULL, OPTION_ABORT}, NULL, "stop the fleet when one container ends for good", false},
-    {{"exit-code-from", required_argument, NULL, OPTION_EXIT_CODE}, "SERVICE", "exit with its code; implies the one above", false},
+    {{"abort-on-container-exit", no_argument, NULL, OPTION_ABORT},
+     NULL,
+     "stop the fleet when one container ends for good",
+     false},
+    {{"exit-code-from", required_argument, NULL, OPTION_EXIT_CODE},
+     "SERVICE",
+     "exit with its code; implies the one above",
+     false},
     {{"logs", no_argument, NULL, OPTION_LOGS}, NULL, "also write the containers' output to stderr", false},
 };
 
@@ -69,7 +94,9 @@ static void print_help(FILE *out)
         if (global == 1)
             fputs("\noptions of up:\n", out);
     }
-    fputs("\nexit status: 0 orderly end (or the code of --exit-code-from); 1 something failed; 2 bad usage or fleet file\n", out);
+    fputs("\nexit status: 0 orderly end (or the code of --exit-code-from); 1 something failed; 2 bad usage or fleet "
+          "file\n",
+          out);
 }
 
 static int refuse(const char *what, const char *text, const char *hint)

@@ -110,7 +110,8 @@ static int exit_code_of(const struct up *up)
 {
     int code = EXIT_STATUS_FAILED;
     if (up->options->exit_code_from != NULL)
-        return shoal_supervisor_exit_code(up->supervisor, up->options->exit_code_from, &code) == 0 ? code : EXIT_STATUS_FAILED;
+        return shoal_supervisor_exit_code(up->supervisor, up->options->exit_code_from, &code) == 0 ? code
+                                                                                                   : EXIT_STATUS_FAILED;
     return up->status < 0 ? EXIT_STATUS_FAILED : 0;
 }
 
@@ -173,7 +174,8 @@ static shoal_spec_t *load(const struct cmd_options *options)
 {
     shoal_error_t error;
     AUTO_FREE char *found = NULL;
-    if (options->file == NULL && shoal_compose_find(options->project_directory ? options->project_directory : ".", &found, &error) < 0) {
+    if (options->file == NULL &&
+        shoal_compose_find(options->project_directory ? options->project_directory : ".", &found, &error) < 0) {
         fprintf(stderr, "shoal: no fleet file: %s; name one by -f\n", error.text);
         return NULL;
     }

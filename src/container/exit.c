@@ -12,7 +12,8 @@ static shoal_cause_t find_cause(const struct container *c, uint64_t oom_kills)
         return c->grace_over ? SHOAL_CAUSE_TIMEOUT : SHOAL_CAUSE_STOP;
     if (c->launch != NULL)
         return SHOAL_CAUSE_FAILED;
-    bool killed = c->signal == SIGKILL || c->exit_code == 128 + SIGKILL; /* the latter is what an init says of its child */
+    bool killed = c->signal == SIGKILL ||
+                  c->exit_code == 128 + SIGKILL; /* the latter is what an init says of its child */
     if (killed && oom_kills > 0 && oom_kills != SHOAL_ABSENT)
         return SHOAL_CAUSE_OOM;
     return c->signal != 0 ? SHOAL_CAUSE_SIGNAL : SHOAL_CAUSE_EXIT;

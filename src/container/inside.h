@@ -25,7 +25,7 @@ struct gift {
     const char *path; /* "" for fd itself */
     bool recursive, read_only, idmapped;
     bool idmap_optional; /* a file system that cannot be idmapped is taken as it is, with a warning */
-    const char *what; /* for messages; NULL: one of ours, of which nobody needs to hear */
+    const char *what;    /* for messages; NULL: one of ours, of which nobody needs to hear */
 };
 
 /* What a bind or a volume is on the host, found by the worker that makes the root file system. */
@@ -43,7 +43,7 @@ struct launch {
     int slot;    /* index in the kit's slots, -1 none */
     uv_poll_t poll;
     bool poll_open;
-    bool child_spoke; /* the outcome came from the child: whatever stage we are in, the step is its own */
+    bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
     size_t gift_count;
@@ -118,7 +118,7 @@ void launch_release(struct container *c); /* nothing uses the launch any more */
 
 /* exit.c */
 int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
-void exit_release(struct container *c);                  /* the process is gone or never was: DIE, then release the run */
+void exit_release(struct container *c); /* the process is gone or never was: DIE, then release the run */
 
 /* output.c */
 int output_open(struct container *c, int out_child_ends[2], shoal_error_t *err);
@@ -132,9 +132,9 @@ int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err)
 struct sandbox_kit {
     uv_loop_t *loop;
     int null_fd, dev_fd, init_fd;
-    char *dev_path;  /* owned: where the template is attached */
-    char *resolv;    /* owned: the text of /etc/resolv.conf */
-    int *slots;      /* low descriptors that stand in for /dev/null until a launch takes one */
+    char *dev_path; /* owned: where the template is attached */
+    char *resolv;   /* owned: the text of /etc/resolv.conf */
+    int *slots;     /* low descriptors that stand in for /dev/null until a launch takes one */
     bool *slot_taken;
     unsigned slot_count;
     struct seccomp_entry *seccomp; /* compiled once per capability set */
@@ -143,8 +143,8 @@ struct sandbox_kit {
 };
 enum { KIT_READ_BYTES = 64 << 10 };
 const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilities, shoal_error_t *err);
-int kit_take_slot(struct sandbox_kit *kit, int fd); /* index, or -1: none free. The slot becomes a copy of fd */
-void kit_give_slot_fd(struct sandbox_kit *kit, int slot);   /* the child has it: ours stands for /dev/null again */
+int kit_take_slot(struct sandbox_kit *kit, int fd);       /* index, or -1: none free. The slot becomes a copy of fd */
+void kit_give_slot_fd(struct sandbox_kit *kit, int slot); /* the child has it: ours stands for /dev/null again */
 void kit_free_slot(struct sandbox_kit *kit, int slot);
 
 #endif

@@ -26,8 +26,8 @@ static const struct {
 
 static const struct {
     const char *name, *target;
-} links[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-             {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"}};
+} links[] = {{"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
+             {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},         {"core", "/proc/kcore"}};
 
 static const char *const directories[] = {"pts", "shm", "mqueue"};
 
@@ -35,7 +35,8 @@ static int fill_dev(int dev_fd, shoal_error_t *err)
 {
     for (size_t i = 0; i < COUNT(devices); i++) {
         dev_t device = makedev(devices[i].major, devices[i].minor);
-        if (mknodat(dev_fd, devices[i].name, S_IFCHR | 0666, device) < 0 || fchmodat(dev_fd, devices[i].name, 0666, 0) < 0)
+        if (mknodat(dev_fd, devices[i].name, S_IFCHR | 0666, device) < 0 ||
+            fchmodat(dev_fd, devices[i].name, 0666, 0) < 0)
             return shoal_fail(err, -errno, "make /dev/%s", devices[i].name);
     }
     for (size_t i = 0; i < COUNT(links); i++)

@@ -26,9 +26,9 @@ struct rootfs_work {
     struct container *container;
     struct image_file files[3];
     size_t file_count;
-    char *hosts;              /* owned: network_mode host has a copy of the host's */
+    char *hosts; /* owned: network_mode host has a copy of the host's */
     struct image_user user;
-    struct bind *binds;       /* owned until the stage takes them */
+    struct bind *binds; /* owned until the stage takes them */
     int result;
     shoal_error_t error;
 };
@@ -191,11 +191,13 @@ static int open_gift(struct container *c, const struct gift *gift, int user_fd, 
         how.user_fd = -1;
         fd = mount_clone(gift->fd, gift->path, &how, err);
         if (fd >= 0 && gift->what != NULL)
-            container_warn(c, "the file system of %s cannot be idmapped: inside, its files belong to nobody", gift->what);
+            container_warn(c, "the file system of %s cannot be idmapped: inside, its files belong to nobody",
+                           gift->what);
     }
     if (fd < 0) {
         if (fd == -EINVAL && gift->idmapped)
-            (void)shoal_refuse(err, fd, "%s: its file system cannot be idmapped by this kernel; put it on ext4, xfs or btrfs",
+            (void)shoal_refuse(err, fd,
+                               "%s: its file system cannot be idmapped by this kernel; put it on ext4, xfs or btrfs",
                                gift->what);
         else
             (void)shoal_within(err, "%s", gift->what != NULL ? gift->what : gift->path);
@@ -434,7 +436,8 @@ static const struct stage {
     const char *name;
     int (*enter)(struct container *c, shoal_error_t *err); /* 0 an event goes on, 1 done already, < 0 failed */
 } stages[] = {
-    {"rootfs", rootfs_enter}, {"cgroup", cgroup_enter}, {"clone", clone_enter}, {"link", link_enter}, {"exec", exec_enter},
+    {"rootfs", rootfs_enter}, {"cgroup", cgroup_enter}, {"clone", clone_enter},
+    {"link", link_enter},     {"exec", exec_enter},
 };
 
 static void launch_succeed(struct container *c)
@@ -478,7 +481,8 @@ static void launch_continue(struct container *c, int result, shoal_error_t *err)
         launch_succeed(c);
         return;
     }
-    (void)shoal_within(err, "%s: %s", c->name, c->stage < 0 || c->launch->child_spoke ? "start" : stages[c->stage].name);
+    (void)shoal_within(err, "%s: %s", c->name,
+                       c->stage < 0 || c->launch->child_spoke ? "start" : stages[c->stage].name);
     launch_fail(c, err);
 }
 

@@ -20,8 +20,9 @@
 enum { STDIN_GIFT, STDOUT_GIFT, STDERR_GIFT };
 
 /* OCI runtime-spec's usual maskedPaths and readonlyPaths; what this kernel does not have is passed over. */
-static const char *const masked_files[] = {"/proc/kcore",      "/proc/keys",       "/proc/latency_stats", "/proc/timer_list",
-                                           "/proc/timer_stats", "/proc/sched_debug", "/proc/interrupts"};
+static const char *const masked_files[] = {"/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+                                           "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                                           "/proc/interrupts"};
 static const char *const masked_directories[] = {"/proc/acpi", "/proc/asound", "/proc/scsi", "/sys/firmware",
                                                  "/sys/devices/virtual/powercap"};
 static const char *const read_only_paths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
@@ -100,9 +101,10 @@ static void plan_root(struct builder *b)
     text_add_string(&options, "lowerdir=");
     size_t count = image_layer_count(c->image);
     for (size_t i = 0; i < count; i++) {
-        int gift = add_gift(b, (struct gift){GIFT_MOUNT, image_layer_fd(c->image, i), "", .read_only = true, .idmapped = true,
-                                             .what = c->service->image.text});
-        attach(b, gift, plan_keep(b->plan, "l%zu", i), plan_keep(b->plan, "attach layer %zu of image %s", i, c->service->image.text));
+        int gift = add_gift(b, (struct gift){GIFT_MOUNT, image_layer_fd(c->image, i), "", .read_only = true,
+                                             .idmapped = true, .what = c->service->image.text});
+        attach(b, gift, plan_keep(b->plan, "l%zu", i),
+               plan_keep(b->plan, "attach layer %zu of image %s", i, c->service->image.text));
         text_add_format(&options, "%sl%zu", i > 0 ? ":" : "", count - 1 - i); /* overlayfs wants the topmost first */
     }
     text_add_string(&options, ",upperdir=upper,workdir=work,userxattr");
@@ -130,7 +132,8 @@ static void plan_kernel_file_systems(struct builder *b)
     for (size_t i = 0; i < COUNT(places); i++)
         make_directories(b, places[i]);
     mount_file_system(b, "proc", "/proc", plain, NULL);
-    if (service->network_mode == SHOAL_NETWORK_HOST) { /* sysfs shows a network namespace: only its owner may mount it */
+    if (service->network_mode ==
+        SHOAL_NETWORK_HOST) { /* sysfs shows a network namespace: only its owner may mount it */
         int gift = add_gift(b, (struct gift){GIFT_MOUNT, AT_FDCWD, "/sys", .read_only = true, .what = "/sys"});
         attach(b, gift, "/sys", "attach /sys");
     } else {
@@ -142,7 +145,8 @@ static void plan_kernel_file_systems(struct builder *b)
     attach(b, dev, "/dev", "attach /dev");
     mount_file_system(b, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
     uint64_t shm_bytes = service->shm_bytes ? service->shm_bytes : 64u << 20;
-    mount_file_system(b, "tmpfs", "/dev/shm", plain, plan_keep(b->plan, "mode=1777,size=%llu", (unsigned long long)shm_bytes));
+    mount_file_system(b, "tmpfs", "/dev/shm", plain,
+                      plan_keep(b->plan, "mode=1777,size=%llu", (unsigned long long)shm_bytes));
     mount_file_system(b, "mqueue", "/dev/mqueue", plain, NULL);
 }
 
@@ -216,7 +220,8 @@ static void plan_network(struct builder *b)
     if (c->service->network_mode == SHOAL_NETWORK_HOST)
         return;
     enum { socket = PLAN_FDS_MAX - 1 }; /* the child's own, behind all gifts */
-    PLAN_CALL(b->plan, "netlink socket", SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)->keep_fd = socket;
+    PLAN_CALL(b->plan, "netlink socket", SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)->keep_fd =
+        socket;
     struct net_message loopback = net_loopback_message();
     request(b, socket, &loopback);
     for (size_t i = 0; i < c->endpoint_count; i++) {
@@ -238,7 +243,8 @@ static void plan_sysctls(struct builder *b)
     if (service->network_mode != SHOAL_NETWORK_HOST) {
         /* Unprivileged ICMP echo sockets and low ports: what makes NET_RAW and NET_BIND_SERVICE unneeded. */
         write_file(b, "/proc/sys/net/ipv4/ping_group_range", "0 65535", "sysctl net.ipv4.ping_group_range");
-        write_file(b, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0", "sysctl net.ipv4.ip_unprivileged_port_start");
+        write_file(b, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0",
+                   "sysctl net.ipv4.ip_unprivileged_port_start");
     }
     for (size_t i = 0; i < service->sysctl_count; i++) {
         const shoal_pair_t *sysctl = &service->sysctls[i];
@@ -266,7 +272,8 @@ static void plan_masks(struct builder *b)
 {
     for (size_t i = 0; i < COUNT(masked_files); i++)
         PLAN_CALL(b->plan, plan_keep(b->plan, "mask %s", masked_files[i]), SYS_mount, PLAN_POINTER("/dev/null"),
-                  PLAN_POINTER(masked_files[i]), 0, MS_BIND)->tolerate[0] = ENOENT;
+                  PLAN_POINTER(masked_files[i]), 0, MS_BIND)
+            ->tolerate[0] = ENOENT;
     for (size_t i = 0; i < COUNT(masked_directories); i++)
         PLAN_CALL(b->plan, plan_keep(b->plan, "mask %s", masked_directories[i]), SYS_mount, PLAN_POINTER("tmpfs"),
                   PLAN_POINTER(masked_directories[i]), PLAN_POINTER("tmpfs"),
@@ -289,8 +296,9 @@ static void plan_limits(struct builder *b)
     for (size_t i = 0; i < service->ulimit_count; i++) {
         const shoal_ulimit_t *ulimit = &service->ulimits[i];
         struct rlimit64 value = {.rlim_cur = ulimit->soft, .rlim_max = ulimit->hard};
-        PLAN_CALL(b->plan, plan_keep(b->plan, "ulimit %d: soft %llu, hard %llu", ulimit->resource,
-                                     (unsigned long long)ulimit->soft, (unsigned long long)ulimit->hard),
+        PLAN_CALL(b->plan,
+                  plan_keep(b->plan, "ulimit %d: soft %llu, hard %llu", ulimit->resource,
+                            (unsigned long long)ulimit->soft, (unsigned long long)ulimit->hard),
                   SYS_prlimit64, 0, ulimit->resource, PLAN_POINTER(plan_keep_bytes(b->plan, &value, sizeof value)), 0);
     }
 }
@@ -380,7 +388,7 @@ static const char *find_environment(const shoal_strings_t *environment, const ch
 }
 
 /* PATH, HOSTNAME and HOME are there unless the file says otherwise, as with docker run. */
-static char **keep_environment(struct builder *b, const char **out_path)
+static const char **keep_environment(struct builder *b, const char **out_path)
 {
     const struct container *c = b->c;
     const shoal_strings_t *wanted = &c->service->environment;
@@ -391,21 +399,18 @@ static char **keep_environment(struct builder *b, const char **out_path)
         {"HOSTNAME", c->service->hostname != NULL ? c->service->hostname : c->name},
         {"HOME", c->user.home},
     };
-    char **list = plan_keep_bytes(b->plan, (char *[1]){NULL}, 0);
-    AUTO_FREE char **items = calloc(wanted->count + COUNT(defaults) + 1, sizeof *items);
-    if (items == NULL || list == NULL) {
-        b->plan->failed = true;
+    const char **items = plan_room(b->plan, (wanted->count + COUNT(defaults) + 1) * sizeof *items);
+    if (items == NULL)
         return NULL;
-    }
     size_t count = 0;
     for (size_t i = 0; i < COUNT(defaults); i++)
         if (find_environment(wanted, defaults[i].name) == NULL)
-            items[count++] = (char *)(uintptr_t)plan_keep(b->plan, "%s=%s", defaults[i].name, defaults[i].value);
-    memcpy(items + count, wanted->items, wanted->count * sizeof *items);
-    count += wanted->count;
+            items[count++] = plan_keep(b->plan, "%s=%s", defaults[i].name, defaults[i].value);
+    for (size_t i = 0; i < wanted->count; i++)
+        items[count++] = wanted->items[i];
     const char *path = find_environment(wanted, "PATH");
     *out_path = path != NULL ? path : defaults[0].value;
-    return plan_keep_bytes(b->plan, items, (count + 1) * sizeof *items);
+    return items;
 }
 
 /* Where execvp(3) would look for name. */
@@ -439,24 +444,21 @@ static void plan_exec(struct builder *b)
         return;
     }
     enum { INIT_ARGS = 2 };
-    AUTO_FREE const char **items = calloc(count + INIT_ARGS + 1, sizeof *items);
     const char *path = NULL;
-    char **environment = keep_environment(b, &path);
-    if (items == NULL || environment == NULL) {
-        b->plan->failed = true;
-        return;
-    }
+    const char **environment = keep_environment(b, &path);
+    const char **argv = plan_room(b->plan, (count + INIT_ARGS + 1) * sizeof *argv);
+    if (environment == NULL || argv == NULL)
+        return; /* the plan remembers */
     size_t at = 0;
     if (service->init) {
-        items[at++] = "shoal-init";
-        items[at++] = plan_keep(b->plan, "%d", b->plan->channel);
+        argv[at++] = "shoal-init";
+        argv[at++] = plan_keep(b->plan, "%d", b->plan->channel);
     }
     for (size_t i = 0; i < service->entrypoint.count; i++)
-        items[at++] = service->entrypoint.items[i];
+        argv[at++] = service->entrypoint.items[i];
     for (size_t i = 0; i < service->command.count; i++)
-        items[at++] = service->command.items[i];
-    const char *name = items[service->init ? INIT_ARGS : 0];
-    const char **argv = plan_keep_bytes(b->plan, items, (at + 1) * sizeof *items);
+        argv[at++] = service->command.items[i];
+    const char *name = argv[service->init ? INIT_ARGS : 0];
     const char *what = plan_keep(b->plan, "execute %s", name);
     if (!service->init) {
         struct plan_step *step = plan_add(b->plan, STEP_EXEC, what);
@@ -486,10 +488,13 @@ int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err)
         return shoal_fail(err, -errno, "duplicate /dev/null");
     (void)add_gift(&b, (struct gift){GIFT_DESCRIPTOR, null_fd, .what = "stdin"});
     for (int i = 0; i < 2; i++)
-        (void)add_gift(&b, (struct gift){GIFT_DESCRIPTOR, take_fd(&launch->child_outputs[i]), .what = "stdout and stderr"});
+        (void)add_gift(&b,
+                       (struct gift){GIFT_DESCRIPTOR, take_fd(&launch->child_outputs[i]), .what = "stdout and stderr"});
     static void (*const parts[])(struct builder *) = {
-        plan_arrival, plan_root,  plan_kernel_file_systems, plan_mounts,   plan_network,  plan_sysctls,
-        plan_names,   plan_masks, plan_limits,              plan_settling, plan_identity, plan_exec,
+        plan_arrival,  plan_root,     plan_kernel_file_systems,
+        plan_mounts,   plan_network,  plan_sysctls,
+        plan_names,    plan_masks,    plan_limits,
+        plan_settling, plan_identity, plan_exec,
     };
     for (size_t i = 0; i < COUNT(parts) && b.code == 0; i++)
         parts[i](&b);

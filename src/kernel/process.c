@@ -13,7 +13,8 @@
 
 void *process_make_stack(void)
 {
-    void *stack = mmap(NULL, PROCESS_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    void *stack = mmap(NULL, PROCESS_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
+                       0);
     return stack == MAP_FAILED ? NULL : stack;
 }
 
@@ -85,7 +86,8 @@ int process_reap(int pid_fd, int *out_exit_code, int *out_signal, shoal_error_t 
     siginfo_t info = {0};
     int code;
     do
-        code = waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | WNOHANG | __WALL); /* __WALL: the child has no exit signal */
+        code = waitid(P_PIDFD, (id_t)pid_fd, &info,
+                      WEXITED | WNOHANG | __WALL); /* __WALL: the child has no exit signal */
     while (code < 0 && errno == EINTR);
     if (code < 0)
         return shoal_fail(err, -errno, "waitid");

@@ -17,7 +17,7 @@
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* The mask of clone(2)'s flags that make a namespace. CLONE_NEWTIME is not among them: clone(2) has no room for it. */
-#define CLONE_NAMESPACES \
+#define CLONE_NAMESPACES                                                                                               \
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 /* What is allowed, by reason. A group is let through when the process has one of its capabilities, or always (0).
@@ -32,39 +32,55 @@ static const struct group {
     const char *calls; /* separated by spaces */
 } groups[] = {
     {"files: open, read, write, change", 0,
-     "access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64 "
-     "fadvise64_64 fallocate fchdir fchmod fchmodat fchown fchown32 fchownat fcntl fcntl64 fdatasync flock fstat fstat64 "
-     "fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 ioctl lchown lchown32 link "
+     "access chdir chmod chown chown32 close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 "
+     "fadvise64 "
+     "fadvise64_64 fallocate fchdir fchmod fchmodat fchown fchown32 fchownat fcntl fcntl64 fdatasync flock fstat "
+     "fstat64 "
+     "fstatat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 futimesat getcwd getdents getdents64 ioctl lchown "
+     "lchown32 link "
      "linkat _llseek lseek lstat lstat64 mkdir mkdirat mknod mknodat name_to_handle_at newfstatat open openat openat2 "
-     "pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv rename renameat renameat2 "
-     "rmdir sendfile sendfile64 splice stat stat64 statfs statfs64 statx symlink symlinkat sync sync_file_range syncfs tee "
+     "pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv rename renameat "
+     "renameat2 "
+     "rmdir sendfile sendfile64 splice stat stat64 statfs statfs64 statx symlink symlinkat sync sync_file_range syncfs "
+     "tee "
      "truncate truncate64 umask unlink unlinkat utime utimensat utimensat_time64 utimes vmsplice write writev"},
     {"extended attributes", 0,
-     "fgetxattr flistxattr fremovexattr fsetxattr getxattr lgetxattr listxattr llistxattr lremovexattr lsetxattr removexattr "
+     "fgetxattr flistxattr fremovexattr fsetxattr getxattr lgetxattr listxattr llistxattr lremovexattr lsetxattr "
+     "removexattr "
      "setxattr"},
     {"events: epoll, inotify, eventfd, signalfd, timerfd", 0,
-     "epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 "
-     "fanotify_mark inotify_add_watch inotify_init inotify_init1 inotify_rm_watch _newselect pause poll ppoll ppoll_time64 "
-     "pselect6 pselect6_time64 select signalfd signalfd4 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime "
+     "epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd "
+     "eventfd2 "
+     "fanotify_mark inotify_add_watch inotify_init inotify_init1 inotify_rm_watch _newselect pause poll ppoll "
+     "ppoll_time64 "
+     "pselect6 pselect6_time64 select signalfd signalfd4 timerfd_create timerfd_gettime timerfd_gettime64 "
+     "timerfd_settime "
      "timerfd_settime64"},
     {"asynchronous files, the old way", 0,
      "io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit"},
     {"memory", 0,
-     "brk madvise membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap msync munlock "
+     "brk madvise membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mmap2 mprotect mremap msync "
+     "munlock "
      "munlockall munmap pkey_alloc pkey_free pkey_mprotect process_mrelease remap_file_pages"},
     {"processes and threads", 0,
-     "arch_prctl execve execveat exit exit_group fork futex futex_time64 futex_waitv get_robust_list get_thread_area getcpu "
-     "getpgid getpgrp getpid getppid getpriority getrlimit getrusage getsid gettid ioprio_get ioprio_set kill modify_ldt "
+     "arch_prctl execve execveat exit exit_group fork futex futex_time64 futex_waitv get_robust_list get_thread_area "
+     "getcpu "
+     "getpgid getpgrp getpid getppid getpriority getrlimit getrusage getsid gettid ioprio_get ioprio_set kill "
+     "modify_ldt "
      "pidfd_open pidfd_send_signal prctl prlimit64 restart_syscall rseq sched_get_priority_max sched_get_priority_min "
-     "sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 "
+     "sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval "
+     "sched_rr_get_interval_time64 "
      "sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield set_robust_list set_thread_area "
      "set_tid_address setpgid setpriority setrlimit setsid tgkill times tkill ugetrlimit vfork wait4 waitid waitpid"},
     {"signals", 0,
      "rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait "
-     "rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaction sigaltstack signal sigpending sigprocmask sigreturn sigsuspend"},
+     "rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaction sigaltstack signal sigpending sigprocmask sigreturn "
+     "sigsuspend"},
     {"identity", 0,
-     "capget capset getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getresgid getresgid32 getresuid "
-     "getresuid32 getuid getuid32 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid "
+     "capget capset getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getresgid getresgid32 "
+     "getresuid "
+     "getresuid32 getuid getuid32 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 "
+     "setregid "
      "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32"},
     /* adjtimex and its like read the clock's state; to change it takes a capability that the kernel asks for itself */
     {"clocks and timers", 0,
@@ -75,7 +91,8 @@ static const struct group {
      "accept accept4 bind connect getpeername getsockname getsockopt listen pipe pipe2 recv recvfrom recvmmsg "
      "recvmmsg_time64 recvmsg send sendmmsg sendmsg sendto setsockopt shutdown socketcall socketpair"},
     {"System V and POSIX IPC", 0,
-     "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink "
+     "ipc mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 "
+     "mq_unlink "
      "msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl shmdt shmget"},
     {"the machine's name, load and randomness", 0, "getrandom olduname oldolduname sysinfo uname"},
     {"restricting oneself further", 0, "landlock_add_rule landlock_create_ruleset landlock_restrict_self seccomp"},
@@ -84,7 +101,8 @@ static const struct group {
 
     {"past file permissions by handle", BIT(CAP_DAC_READ_SEARCH), "open_by_handle_at"},
     {"namespaces and mounts", BIT(CAP_SYS_ADMIN),
-     "clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree "
+     "clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount "
+     "open_tree "
      "quotactl quotactl_fd setdomainname sethostname setns umount umount2 unshare"},
     {"programs in the kernel", BIT(CAP_SYS_ADMIN) | BIT(CAP_BPF), "bpf"},
     {"performance counters", BIT(CAP_SYS_ADMIN) | BIT(CAP_PERFMON), "perf_event_open"},
@@ -200,7 +218,8 @@ static int set_up(scmp_filter_ctx filter, shoal_error_t *err)
         enum scmp_filter_attr name;
         uint32_t value;
     } attributes[] = {
-        {SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a tree: the kernel runs the program once per call number when it is installed */
+        {SCMP_FLTATR_CTL_OPTIMIZE,
+         2}, /* a tree: the kernel runs the program once per call number when it is installed */
         {SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)},
     };
     for (size_t i = 0; i < COUNT(attributes); i++) {
@@ -237,13 +256,13 @@ static size_t write_head(struct sock_filter head[HEAD_ROOM], uint64_t capabiliti
     head[let] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 
     /* Jumps count from the next instruction; the way past the head is to the one after its last. */
-#define TO(from, to) (unsigned char)((to) - (from) - 1)
+#define TO(from, to) (unsigned char)((to) - (from)-1)
     for (size_t i = ranges + 1; i < refuse; i += 2)
         head[i].jf = TO(i, let); /* not above the range's end */
     head[is_new] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_NEW_CALL, 0, TO(is_new, count));
     head[is_x32] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_X32_CALL, 0, TO(is_x32, ranges));
-    head[is_x32_too] =
-        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_X32_CALL, TO(is_x32_too, refuse), TO(is_x32_too, count));
+    head[is_x32_too] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_X32_CALL, TO(is_x32_too, refuse),
+                                                    TO(is_x32_too, count));
 #undef TO
     return count;
 }

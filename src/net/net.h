@@ -30,7 +30,8 @@ int net_open(struct net **out, uv_loop_t *loop, const struct net_options *option
 /* Delete links and table (in a worker thread), then cb once from the loop. Endpoints were released before. */
 void net_close(struct net *net, void (*cb)(void *data), void *data);
 
-void net_read_subnet(const struct net *net, size_t network, uint32_t *out_subnet, unsigned *out_prefix, uint32_t *out_gateway);
+void net_read_subnet(const struct net *net, size_t network, uint32_t *out_subnet, unsigned *out_prefix,
+                     uint32_t *out_gateway);
 
 /* Reserve an address and a bridge port. No kernel call. -ENOSPC the subnet or the shards are full. */
 int net_endpoint_reserve(struct net *net, size_t network, struct net_endpoint **out, shoal_error_t *err);

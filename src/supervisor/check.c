@@ -27,7 +27,8 @@ static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLE
         for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++) {
             const shoal_limit_t *limit = &service->limits[kind];
             if (limit->set)
-                add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], service->name, limit->key, &limit->at);
+                add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], service->name, limit->key,
+                         &limit->at);
         }
         for (size_t k = 0; k < service->io_limit_count; k++)
             add_need(&needs[CGROUP_IO], service->name, "blkio_config", &service->io_limits[k].at);
@@ -52,13 +53,15 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
             (void)snprintf(where, sizeof where, "%s:%d:%d: ", need->at->file, need->at->line, need->at->column);
         const char *name = cgroup_controller_name(controller), *why = cgroup_root_why_not(s->cgroups, controller);
         if (s->spec->degrade) {
-            supervisor_message(s, SHOAL_WARNING, "%sservices.%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade",
-                               where, need->service, need->key, more, name, why);
+            supervisor_message(s, SHOAL_WARNING,
+                               "%sservices.%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade", where,
+                               need->service, need->key, more, name, why);
         } else {
-            code = shoal_refuse(err, -ENOTSUP,
-                                "%sservices.%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
-                                "it, or go on without by x-shoal: {degrade: true}",
-                                where, need->service, need->key, more, name, why);
+            code = shoal_refuse(
+                err, -ENOTSUP,
+                "%sservices.%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
+                "it, or go on without by x-shoal: {degrade: true}",
+                where, need->service, need->key, more, name, why);
             supervisor_message(s, SHOAL_ERROR, "%s", err->text);
         }
     }
@@ -66,9 +69,12 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
     bool pids = cgroup_root_has(s->cgroups, CGROUP_PIDS), memory = cgroup_root_has(s->cgroups, CGROUP_MEMORY);
     if (code == 0 && (!pids || !memory))
         supervisor_message(s, SHOAL_WARNING, "this host's cgroup v2 has no %s controller: sandboxes run without %s",
-                           pids ? "memory" : memory ? "pids" : "memory and pids",
-                           pids ? "memory.oom.group" : memory ? "the default limit on processes"
-                                                              : "memory.oom.group and the default limit on processes");
+                           pids     ? "memory"
+                           : memory ? "pids"
+                                    : "memory and pids",
+                           pids     ? "memory.oom.group"
+                           : memory ? "the default limit on processes"
+                                    : "memory.oom.group and the default limit on processes");
     if (code < 0)
         (void)shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
     return code;

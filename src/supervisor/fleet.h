@@ -4,7 +4,7 @@
 
 #include "supervisor/inside.h"
 
-void fleet_init(shoal_supervisor_t *s);            /* timers and the containers' owner */
+void fleet_init(shoal_supervisor_t *s);             /* timers and the containers' owner */
 void supervisor_close_parts(shoal_supervisor_t *s); /* supervisor.c: all members are gone */
 
 #endif

@@ -10,7 +10,7 @@
 enum { DELAY_MS = 20 }; /* changes that come together are written together */
 
 struct view {
-    char *path; /* owned */
+    char *path;                  /* owned */
     const shoal_service_t *like; /* a service of this view */
 };
 

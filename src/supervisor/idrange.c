@@ -89,7 +89,8 @@ int idranges_open(struct idranges **out, const char *owner_dir, size_t count, sh
     if (ranges == NULL)
         return shoal_fail(err, -ENOMEM, "id ranges");
     ranges->owner = base_format("%s", owner_dir);
-    int code = ranges->owner == NULL ? shoal_fail(err, -ENOMEM, "id ranges") : image_make_directories(lease_dir, 0755, err);
+    int code = ranges->owner == NULL ? shoal_fail(err, -ENOMEM, "id ranges")
+                                     : image_make_directories(lease_dir, 0755, err);
     size_t wanted = (count + BLOCK_RANGES - 1) / BLOCK_RANGES;
     for (unsigned number = 0; number < BLOCK_COUNT && code >= 0 && ranges->block_count < wanted; number++) {
         if (is_given_away("/etc/subuid", number) || is_given_away("/etc/subgid", number))
@@ -97,8 +98,9 @@ int idranges_open(struct idranges **out, const char *owner_dir, size_t count, sh
         code = lease_block(ranges, number, err);
     }
     if (code >= 0 && ranges->block_count < wanted)
-        code = shoal_refuse(err, -ENOSPC, "id ranges: %zu sandboxes need %zu blocks of %d ranges, the host has %zu left (%s)",
-                            count, wanted, BLOCK_RANGES, ranges->block_count, lease_dir);
+        code = shoal_refuse(err, -ENOSPC,
+                            "id ranges: %zu sandboxes need %zu blocks of %d ranges, the host has %zu left (%s)", count,
+                            wanted, BLOCK_RANGES, ranges->block_count, lease_dir);
     if (code < 0) {
         idranges_close(ranges);
         return code;

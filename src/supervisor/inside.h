@@ -8,10 +8,10 @@
 
 /* state.c: what a supervisor keeps on disk, below RUN/PROJECT: the lock, the last event number, the hosts files. */
 struct state {
-    char *dir;      /* owned: RUN/PROJECT, absolute */
-    char tag[7];    /* six hex digits of RUN/PROJECT: names links and tables */
-    int lock_fd;    /* flock held as long as we live */
-    uint64_t *seq;  /* mapped: survives a kill */
+    char *dir;     /* owned: RUN/PROJECT, absolute */
+    char tag[7];   /* six hex digits of RUN/PROJECT: names links and tables */
+    int lock_fd;   /* flock held as long as we live */
+    uint64_t *seq; /* mapped: survives a kill */
 };
 int state_open(struct state *state, const char *run_dir, const char *project, shoal_error_t *err);
 void state_close(struct state *state);
@@ -26,10 +26,10 @@ void idranges_close(struct idranges *ranges);
 /* restart.c: whether and when. Pure. */
 struct restart_facts {
     int exit_code;
-    bool never_ran;      /* the start failed */
-    bool ever_ran;       /* an earlier start worked */
-    unsigned attempts;   /* starts again since the last good run */
-    uint64_t wall_ms;    /* how long it ran */
+    bool never_ran;    /* the start failed */
+    bool ever_ran;     /* an earlier start worked */
+    unsigned attempts; /* starts again since the last good run */
+    uint64_t wall_ms;  /* how long it ran */
 };
 /* Returns whether to start again. *attempts: the number of the coming attempt, from 1. */
 bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt);
@@ -55,8 +55,8 @@ struct member {
 /* A service: its members stand together in boss->members. */
 struct group {
     size_t first, count;
-    size_t living;                                /* members that have not ended for good */
-    size_t ran, never_ran, completed, failed;     /* have run once; ended without; ended for good with 0; otherwise */
+    size_t living;                            /* members that have not ended for good */
+    size_t ran, never_ran, completed, failed; /* have run once; ended without; ended for good with 0; otherwise */
     bool wanted, released, blocked, may_stop;
     int exit_code;
     bool has_exit_code;
@@ -89,8 +89,8 @@ struct shoal_supervisor {
     struct container_owner owner;
     shoal_subscriber_t *subscribers; /* the callers' */
 
-    struct group *groups;    /* owned: one per service of the spec */
-    struct member *members;  /* owned */
+    struct group *groups;   /* owned: one per service of the spec */
+    struct member *members; /* owned */
     size_t member_count;
     struct member *queue, **queue_end;
     unsigned in_flight, in_flight_max;
@@ -121,7 +121,7 @@ void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const 
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
-void order_release(shoal_supervisor_t *s);           /* queue every service whose dependencies are met */
+void order_release(shoal_supervisor_t *s);                        /* queue every service whose dependencies are met */
 bool order_may_stop(const shoal_supervisor_t *s, size_t service); /* nobody that lives depends on it */
 
 #endif

@@ -85,7 +85,8 @@ static int open_directories(shoal_supervisor_t *s, shoal_error_t *err)
     static const char *const parts[] = {"containers", "logs", "volumes", "images"};
     for (size_t i = 0; i < COUNT(parts) && code == 0; i++) {
         AUTO_FREE char *path = base_format("%s/%s", s->root_dir, parts[i]);
-        code = path != NULL ? image_make_directories(path, i == 0 ? 0700 : 0755, err) : shoal_fail(err, -ENOMEM, "root");
+        code = path != NULL ? image_make_directories(path, i == 0 ? 0700 : 0755, err)
+                            : shoal_fail(err, -ENOMEM, "root");
     }
     return code;
 }
