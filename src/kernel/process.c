@@ -28,11 +28,12 @@ int process_start(const struct process_start *how, pid_t *out_pid, int *out_pid_
 {
     int pid_fd = -1;
     struct clone_args args = {
-        .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP | how->namespaces,
+        .flags = CLONE_VM | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | how->namespaces |
+                 (how->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
         .pidfd = (uint64_t)(uintptr_t)&pid_fd,
         .stack = (uint64_t)(uintptr_t)how->stack,
         .stack_size = PROCESS_STACK_BYTES,
-        .cgroup = (uint64_t)how->cgroup_fd,
+        .cgroup = how->cgroup_fd >= 0 ? (uint64_t)how->cgroup_fd : 0,
     };
     /* A handler of the host program that ran in the child would run in shared memory: the child starts with all blocked. */
     sigset_t all, before;

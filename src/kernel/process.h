@@ -12,7 +12,7 @@ enum { PROCESS_STACK_BYTES = 64 << 10 };
 
 struct process_start {
     uint64_t namespaces;  /* CLONE_NEW* */
-    int cgroup_fd;        /* the child starts in this cgroup2 directory (CLONE_INTO_CGROUP) */
+    int cgroup_fd;        /* the child starts in this cgroup2 directory (CLONE_INTO_CGROUP); -1: ours */
     void *stack;          /* process_make_stack(); stays until the child has executed or ended */
     void (*body)(void *); /* raw system calls only; never returns */
     void *argument;
