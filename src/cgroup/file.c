@@ -1,0 +1,53 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cgroup/inside.h"
+
+/* The kernel parses each write(2) as a whole: one call, no retry of a rest. Source: cgroup-v2.rst */
+int cgroup_file_write(int dir_fd, const char *file, const char *value, shoal_error_t *err)
+{
+    AUTO_FD fd = openat(dir_fd, file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return shoal_fail(err, -errno, "%s: open", file);
+    ssize_t count = write(fd, value, strlen(value));
+    if (count < 0)
+        return shoal_fail(err, -errno, "%s: write '%s'", file, value);
+    return (size_t)count == strlen(value) ? 0 : shoal_fail(err, -EIO, "%s: short write", file);
+}
+
+ssize_t cgroup_file_read(int dir_fd, const char *file, char *out, size_t room)
+{
+    AUTO_FD fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t count = read(fd, out, room - 1);
+    if (count < 0)
+        return -errno;
+    out[count] = '\0';
+    return count;
+}
+
+/* Directories only: the files of a cgroup go with it. Depth is the kernel's business (cgroup.max.depth). */
+int cgroup_tree_remove(int dir_fd, const char *name)
+{
+    if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EBUSY && errno != ENOTEMPTY)
+        return -errno;
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    DIR *dir = fdopendir(fd);
+    if (dir == NULL) {
+        (void)close(fd);
+        return -ENOMEM;
+    }
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)cgroup_tree_remove(fd, entry->d_name); /* what stays shows in the rmdir below */
+    (void)closedir(dir);
+    return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}

@@ -1,0 +1,74 @@
+/* What the files of this room share. */
+#ifndef CGROUP_INSIDE_H
+#define CGROUP_INSIDE_H
+
+#include "base/base.h"
+#include "cgroup/cgroup.h"
+
+enum { CGROUP_TEXT = 4096 }; /* a kernfs file that we read fits */
+
+/* The files of one container's directory whose changes the kernel tells. */
+enum watched_file { WATCH_CGROUP, WATCH_MEMORY, WATCH_PIDS, WATCH_COUNT };
+
+struct cgroup {
+    struct cgroup_root *root;
+    struct cgroup *next, **link; /* all of root's */
+    char *name;                  /* owned */
+    int dir_fd;
+    int watches[WATCH_COUNT]; /* watch descriptors; -1 none */
+    struct cgroup *next_watched[WATCH_COUNT];
+    cgroup_event_cb cb;
+    void *data;
+    bool empty;
+    uint64_t oom_kills, pids_refused; /* as last told */
+    uv_timer_t retry;                 /* removal */
+    unsigned attempts;
+    int status;
+    void (*removed_cb)(void *data, int status);
+    void *removed_data;
+};
+
+enum { WATCH_BUCKETS = 1024 };
+
+struct cgroup_root {
+    uv_loop_t *loop;
+    char *top;  /* owned: the directory that holds shoal/ */
+    char *path; /* owned: top/shoal/PROJECT */
+    int dir_fd; /* of path */
+    bool has[CGROUP_CONTROLLER_COUNT];
+    char why_not[CGROUP_CONTROLLER_COUNT][160];
+    int inotify_fd;
+    uv_poll_t poll;
+    struct cgroup *cgroups;
+    struct cgroup *scan_next;                           /* survives a removal in the middle of a scan */
+    struct cgroup *buckets[WATCH_COUNT][WATCH_BUCKETS]; /* by watch descriptor */
+    void (*close_cb)(void *data);
+    void *close_data;
+};
+
+/* file.c: kernfs files and trees */
+int cgroup_file_write(int dir_fd, const char *file, const char *value, shoal_error_t *err);
+ssize_t cgroup_file_read(int dir_fd, const char *file, char *out, size_t room); /* NUL-terminated; or -errno */
+int cgroup_tree_remove(int dir_fd, const char *name);                           /* rmdir, deepest first; -errno */
+
+/* parse.c: the kernel's formats. Foreign bytes: nothing is assumed of them. */
+uint64_t cgroup_parse_number(const char *text);               /* "max" and no number: SHOAL_ABSENT */
+uint64_t cgroup_parse_key(const char *text, const char *key); /* "key value" lines; SHOAL_ABSENT without */
+void cgroup_parse_io(const char *text, uint64_t out[4]);      /* io.stat: rbytes, wbytes, rios, wios, summed */
+void cgroup_parse_pressure(const char *text, shoal_pressure_line_t *out);
+bool cgroup_same_list(const char *a, const char *b); /* "0-2,4" and "0,1,2,4" are the same CPUs */
+
+/* limit.c */
+int cgroup_write_limits(const struct cgroup_root *root, int dir_fd, const shoal_service_t *service,
+                        int64_t default_pids, shoal_error_t *err);
+
+/* event.c */
+int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);
+int cgroup_watch(struct cgroup *cgroup, shoal_error_t *err);
+void cgroup_unwatch(struct cgroup *cgroup,
+                    bool keep_empty); /* keep_empty: go on listening for the last process's end */
+
+/* cgroup.c */
+void cgroup_on_empty(struct cgroup *cgroup);
+
+#endif
