@@ -1,0 +1,39 @@
+/* rtnetlink(7): a non-blocking socket on a loop, and a blocking one for set-up and worker threads. Messages are built with
+ * libnl; nlmsgerr is read here, so that no detail of an errno is lost. */
+#ifndef KERNEL_NETLINK_H
+#define KERNEL_NETLINK_H
+
+#include <netlink/msg.h>
+#include <uv.h>
+
+#include "shoal/error.h"
+
+struct netlink;
+
+/* One message that waits for its ACK. Embedded by whoever asks; lives until done was called or it was cancelled. */
+struct netlink_request {
+    struct netlink_request *next;
+    uint32_t seq; /* 0: not under way */
+    /* A message in answer, before done. May be NULL. */
+    void (*on_reply)(struct netlink_request *request, const struct nlmsghdr *reply);
+    /* Once, from the loop: 0 or a negative errno. -ENOBUFS: answers were lost, it may have been carried out. */
+    void (*done)(struct netlink_request *request, int status);
+};
+
+int netlink_open(struct netlink **out, uv_loop_t *loop, shoal_error_t *err);
+/* Nothing is under way any more. cb: once, from the loop. */
+void netlink_close(struct netlink *netlink, void (*cb)(void *data), void *data);
+
+/* Send messages (NLM_F_REQUEST | NLM_F_ACK are added) in one call, each with its request. The kernel carries them out within it.
+ * Returns 0, or a negative errno: then none is under way. */
+int netlink_send(struct netlink *netlink, struct nl_msg *const *messages, struct netlink_request *const *requests,
+                 size_t count, shoal_error_t *err);
+void netlink_cancel(struct netlink *netlink, struct netlink_request *request); /* done is not called */
+
+/* Blocking. fd: from netlink_open_blocking(). Returns 0 or what the kernel answered. */
+int netlink_open_blocking(shoal_error_t *err);
+int netlink_ask(int fd, struct nl_msg *message);
+/* A dump: on_reply for each message. */
+int netlink_dump(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply), void *data);
+
+#endif
