@@ -7,19 +7,19 @@
 
 #include "base/base.h"
 
-/* The numbers a C library leaves to programs. Constants and not SIGRTMIN, which is a call whose answer is the C library's:
- * what a sandbox runs may have another one, and Docker's names mean these. */
+/* The numbers a C library leaves to programs. Constants and not SIGRTMIN, which is a call whose answer is the C
+ * library's: what a sandbox runs may have another one, and Docker's names mean these. */
 enum { RTMIN = 34, RTMAX = 64 };
 
 static const struct {
     int number;
     const char *name; /* without SIG; the first name of a number is the one we print */
 } signals[] = {
-    {SIGHUP, "HUP"},   {SIGINT, "INT"},       {SIGQUIT, "QUIT"}, {SIGILL, "ILL"},     {SIGTRAP, "TRAP"},
-    {SIGABRT, "ABRT"}, {SIGABRT, "IOT"},      {SIGBUS, "BUS"},   {SIGFPE, "FPE"},     {SIGKILL, "KILL"},
-    {SIGUSR1, "USR1"}, {SIGSEGV, "SEGV"},     {SIGUSR2, "USR2"}, {SIGPIPE, "PIPE"},   {SIGALRM, "ALRM"},
-    {SIGTERM, "TERM"}, {SIGSTKFLT, "STKFLT"}, {SIGCHLD, "CHLD"}, {SIGCHLD, "CLD"},    {SIGCONT, "CONT"},
-    {SIGSTOP, "STOP"}, {SIGTSTP, "TSTP"},     {SIGTTIN, "TTIN"}, {SIGTTOU, "TTOU"},   {SIGURG, "URG"},
+    {SIGHUP, "HUP"},   {SIGINT, "INT"},       {SIGQUIT, "QUIT"}, {SIGILL, "ILL"},       {SIGTRAP, "TRAP"},
+    {SIGABRT, "ABRT"}, {SIGABRT, "IOT"},      {SIGBUS, "BUS"},   {SIGFPE, "FPE"},       {SIGKILL, "KILL"},
+    {SIGUSR1, "USR1"}, {SIGSEGV, "SEGV"},     {SIGUSR2, "USR2"}, {SIGPIPE, "PIPE"},     {SIGALRM, "ALRM"},
+    {SIGTERM, "TERM"}, {SIGSTKFLT, "STKFLT"}, {SIGCHLD, "CHLD"}, {SIGCHLD, "CLD"},      {SIGCONT, "CONT"},
+    {SIGSTOP, "STOP"}, {SIGTSTP, "TSTP"},     {SIGTTIN, "TTIN"}, {SIGTTOU, "TTOU"},     {SIGURG, "URG"},
     {SIGXCPU, "XCPU"}, {SIGXFSZ, "XFSZ"},     {SIGPROF, "PROF"}, {SIGVTALRM, "VTALRM"}, {SIGWINCH, "WINCH"},
     {SIGIO, "IO"},     {SIGIO, "POLL"},       {SIGPWR, "PWR"},   {SIGSYS, "SYS"},
 };

@@ -1,14 +1,14 @@
-/* shoal-init: the first process of a sandbox with `init: true`. It starts the command as its child, hands it every signal,
- * reaps whatever is orphaned to it, and ends as the command ended. A program of its own, without a C library: it is
- * mapped in every such sandbox, and it runs where no library may be.
+/* shoal-init: the first process of a sandbox with `init: true`. It starts the command as its child, hands it every
+ * signal, reaps whatever is orphaned to it, and ends as the command ended. A program of its own, without a C library:
+ * it is mapped in every such sandbox, and it runs where no library may be.
  *
  *   shoal-init STATUS_FD COMMAND [ARGUMENT...]
  *
  * STATUS_FD is an inherited descriptor: end of file on it means that the command was executed; otherwise it carries one
  * struct init_report. A command without a slash is looked up in PATH as execvp(3) does. */
 #include <asm/ioctls.h>
-#include <asm/signal.h>
 #include <asm/siginfo.h>
+#include <asm/signal.h>
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
@@ -37,7 +37,9 @@ static long call(long number, long a, long b, long c, long d, long e)
     register long r10 __asm__("r10") = d;
     register long r8 __asm__("r8") = e;
     long result;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
                      : "rcx", "r11", "memory");
     return result;
 }
@@ -110,7 +112,7 @@ static long execute(const char *path, char *const *argv, char *const *envp)
     return call(__NR_execve, (long)path, (long)argv, (long)envp, 0, 0);
 }
 
-/* Returns -errno of the attempt that says most: a file that may not be executed (EACCES) is worth more than its absence. */
+/* Returns -errno of the attempt that tells most: a file that may not be executed (EACCES) says more than none. */
 static long execute_by_path(char *const *argv, char *const *envp)
 {
     const char *name = argv[0];
@@ -196,8 +198,8 @@ _Noreturn void init_main(long *stack)
     if (argc < 3)
         report(status_fd, -EINVAL);
 
-    /* Blocked signals stay pending even for a first process, to which the kernel delivers no others without a handler; and
-     * with SIGCHLD ignored, as it may have been inherited, the command's status would be lost. */
+    /* Blocked signals stay pending even for a first process, to which the kernel delivers no others without a handler;
+     * and with SIGCHLD ignored, as it may have been inherited, the command's status would be lost. */
     sigset all = ~(sigset)0, before;
     struct sigaction standard;
     for (size_t i = 0; i < sizeof standard; i++)

@@ -1,5 +1,5 @@
-/* What shoal-init says on its status descriptor when it could not execute the command: one struct child_report with a step
- * that no plan has. Shared by the program and by those who read it. */
+/* What shoal-init says on its status descriptor when it could not execute the command: one struct child_report with a
+ * step that no plan has. Shared by the program and by those who read it. */
 #ifndef CHILD_INIT_REPORT_H
 #define CHILD_INIT_REPORT_H
 

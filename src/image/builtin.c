@@ -90,13 +90,14 @@ static void program_fini(struct program *program)
     free(program->path);
 }
 
-/* 0: a program for this machine that needs no interpreter. -ENOEXEC: not an ELF file of this machine; -ELIBACC: dynamic. */
+/* 0 where it needs no interpreter, -ENOEXEC not an ELF file of this machine, -ELIBACC dynamic. */
 static int check_static(int fd)
 {
     ElfW(Ehdr) header;
     if (pread(fd, &header, sizeof header, 0) != sizeof header || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) || header.e_machine != NATIVE_MACHINE ||
-        (header.e_type != ET_EXEC && header.e_type != ET_DYN) || header.e_phentsize != sizeof(ElfW(Phdr)))
+        header.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) ||
+        header.e_machine != NATIVE_MACHINE || (header.e_type != ET_EXEC && header.e_type != ET_DYN) ||
+        header.e_phentsize != sizeof(ElfW(Phdr)))
         return -ENOEXEC;
     for (unsigned i = 0; i < header.e_phnum; i++) {
         ElfW(Phdr) segment;
@@ -360,7 +361,8 @@ int builtin_make(const char *name, const char *root_dir, char **out_path, shoal_
                             (uint64_t)program.st.st_mtim.tv_sec,
                             (uint64_t)program.st.st_mtim.tv_nsec};
     AUTO_FREE char *images = base_format("%s/images", root_dir);
-    AUTO_FREE char *path = base_format("%s/images/busybox-%016llx", root_dir, (unsigned long long)base_hash(key, sizeof key));
+    AUTO_FREE char *path = base_format("%s/images/busybox-%016llx", root_dir,
+                                       (unsigned long long)base_hash(key, sizeof key));
     if (images == NULL || path == NULL)
         return shoal_fail(err, -ENOMEM, "%s", name);
     struct stat st;

@@ -13,7 +13,8 @@ static int open_layer(const char *path, shoal_error_t *err)
 }
 
 /* The directory of layer index: as written, or where the builtin image was made. */
-static int find_layer(const shoal_image_t *wanted, size_t index, const char *root_dir, char **out_path, shoal_error_t *err)
+static int find_layer(const shoal_image_t *wanted, size_t index, const char *root_dir, char **out_path,
+                      shoal_error_t *err)
 {
     switch (wanted->kind) {
     case SHOAL_IMAGE_BUILTIN:

@@ -15,7 +15,7 @@ static uint64_t resolve_flags(bool follow)
     return follow ? RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
 }
 
-/* overlayfs.rst, "whiteouts and opaque directories". A mount in a user namespace reads the user. form, others the trusted. */
+/* overlayfs.rst, "whiteouts and opaque directories". In a user namespace it is the user. form. */
 static bool is_opaque(int layer_fd, const char *directory, bool follow)
 {
     static const char *const attributes[] = {"user.overlay.opaque", "trusted.overlay.opaque"};

@@ -13,9 +13,8 @@ struct image {
     int layer_fds[]; /* O_PATH, 0 the lowest; owned */
 };
 
-/* Find path (relative, without "." and ".."). follow: symbolic links are followed as if the layer were the root, else a link
- * at the end is what is found and one on the way is -ELOOP.
- * Returns an O_PATH descriptor, -ENOENT, -ELOOP, -EACCES, ... */
+/* Find path (relative, without "." and ".."). follow: symbolic links are followed as if the layer were the root, else a
+ * link at the end is what is found and one on the way is -ELOOP. Returns an O_PATH descriptor, -ENOENT, -ELOOP. */
 int layer_find(const struct image *image, const char *path, bool follow);
 
 /* Read a regular file of at most max_bytes into text (NUL bytes end it early for who reads it as a string).

@@ -47,8 +47,8 @@ static uid_t shift_id(uid_t base_id, uid_t id)
     return id < IDS ? base_id + id : base_id;
 }
 
-/* Make the directory path in upper as the layers have it, unless it is there. Merged with a lower one, a directory shows the
- * attributes of the upper one (overlayfs.rst), so that a plain 0755 would open what the image closed. */
+/* Make the directory path in upper as the layers have it, unless it is there. Merged with a lower one, a directory
+ * shows the attributes of the upper one (overlayfs.rst), so that a plain 0755 would open what the image closed. */
 static int make_parent(const struct image *image, int upper_fd, const char *path, uid_t base_id, shoal_error_t *err)
 {
     struct stat st = {.st_mode = 0755};
@@ -63,7 +63,8 @@ static int make_parent(const struct image *image, int upper_fd, const char *path
     AUTO_FD fd = path_open(upper_fd, path, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (fd < 0)
         return shoal_fail(err, fd, "%s", path);
-    if (fchown(fd, shift_id(base_id, st.st_uid), shift_id(base_id, st.st_gid)) < 0 || fchmod(fd, st.st_mode & 07777) < 0)
+    if (fchown(fd, shift_id(base_id, st.st_uid), shift_id(base_id, st.st_gid)) < 0 ||
+        fchmod(fd, st.st_mode & 07777) < 0)
         return shoal_fail(err, -errno, "%s: owner and mode", path);
     return 0;
 }
@@ -111,7 +112,8 @@ static bool is_plain(const char *path)
 }
 
 /* Call step for each directory above path, outermost first. */
-typedef int (*parent_step)(const struct image *image, int upper_fd, const char *directory, uid_t base_id, shoal_error_t *err);
+typedef int (*parent_step)(const struct image *image, int upper_fd, const char *directory, uid_t base_id,
+                           shoal_error_t *err);
 static int each_parent(const struct image *image, int upper_fd, const char *path, uid_t base_id, parent_step step,
                        shoal_error_t *err)
 {

@@ -10,13 +10,13 @@
 #include "image/image.h"
 #include "kernel/path.h"
 
-/* A sandbox may leave a tree of any depth. At most DEPTH directories are open; what lies deeper is first moved up, next to the
- * entries of the top, and met there again. So neither descriptors nor the stack nor PATH_MAX is a limit, and no ".." is
- * ever followed. */
+/* A sandbox may leave a tree of any depth. At most DEPTH directories are open; what lies deeper is first moved up, next
+ * to the entries of the top, and met there again. So neither descriptors nor the stack nor PATH_MAX is a limit, and no
+ * ".." is ever followed. */
 enum { DEPTH = 16 };
 
 struct frame {
-    DIR *dir; /* owned */
+    DIR *dir;                /* owned */
     char name[NAME_MAX + 1]; /* in the directory above */
     bool changed; /* something left or came since the last look through: look again before believing it empty */
 };
@@ -267,7 +267,7 @@ int image_make_volume(const char *root_dir, const char *full_name, char **out_pa
     if (volumes == NULL || volume == NULL || data == NULL)
         return shoal_fail(err, -ENOMEM, "volume '%s'", full_name);
 
-    /* Ids on disk are the sandbox's own, so a set-user-id file of its root is one of ours: nobody else may come near. */
+    /* Ids on disk are the sandbox's own, so a set-user-id file of its root is one of ours: nobody else comes near. */
     int code = image_make_directories(root_dir, 0755, err);
     if (code == 0)
         code = image_make_directories(volumes, 0700, err);

@@ -56,8 +56,8 @@ static bool parse_id(struct slice text, uint32_t *out)
 
 enum { PASSWD_FIELDS = 7, GROUP_FIELDS = 4 };
 
-/* The fields of the next line that has at least `least` of them; lines that are no entries are passed over, as a C library
- * does. false at the end. */
+/* The fields of the next line that has at least `least` of them; lines that are no entries are passed over, as a C
+ * library does. false at the end. */
 static bool next_entry(struct slice *file, struct slice fields[PASSWD_FIELDS], size_t least)
 {
     struct slice line;
@@ -119,7 +119,8 @@ static int check_id(uint32_t id, const char *what, struct slice name, shoal_erro
 static int resolve_group(const char *group, struct slice wanted, uint32_t *out_gid, shoal_error_t *err)
 {
     if (!parse_id(wanted, out_gid) && !find_group(group, wanted, out_gid))
-        return shoal_refuse(err, -ENOENT, "group '%.*s' is not in the image's /etc/group", (int)wanted.count, wanted.at);
+        return shoal_refuse(err, -ENOENT, "group '%.*s' is not in the image's /etc/group", (int)wanted.count,
+                            wanted.at);
     return check_id(*out_gid, "group", wanted, err);
 }
 
@@ -183,12 +184,13 @@ int user_resolve(const char *passwd, const char *group, const char *user, const 
         return shoal_refuse(err, -ENOENT, "user '%.*s' is not in the image's /etc/passwd", (int)name.count, name.at);
     int code = check_id(entry.uid, "user", name, err);
     if (code == 0)
-        code = group_name.at ? resolve_group(group, group_name, &entry.gid, err) : check_id(entry.gid, "group of user", name, err);
+        code = group_name.at ? resolve_group(group, group_name, &entry.gid, err)
+                             : check_id(entry.gid, "group of user", name, err);
     if (code == 0)
         code = set_home(&found, entry.home, err);
 
-    /* The primary group is among the supplementary ones too, so that a set-group-id program does not shed it and pass by a
-     * file that is closed to that group. Memberships count only where the file did not name a group itself. */
+    /* The primary group is among the supplementary ones too, so that a set-group-id program does not shed it and pass
+     * by a file that is closed to that group. Memberships count only where the file did not name a group itself. */
     if (code == 0)
         code = add_group(&found, entry.gid, err);
     if (code == 0 && listed && group_name.at == NULL)

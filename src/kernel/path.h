@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Open an existing path below dir_fd. flags: O_* (O_CLOEXEC is added); resolve: RESOLVE_*.
- * Returns the descriptor or -errno: -EXDEV would leave dir_fd or its mount, -ELOOP a symbolic link that may not be followed. */
+ * Returns the descriptor or -errno: -EXDEV it leaves dir_fd or the mount, -ELOOP a link that may not be followed. */
 int path_open(int dir_fd, const char *path, uint64_t flags, uint64_t resolve);
 
 #endif

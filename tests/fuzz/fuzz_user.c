@@ -24,8 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     struct image_user user;
     shoal_error_t err;
     int code = user_resolve(parts[2], parts[3], parts[0], &extra, &user, &err);
-    if (code == 0 && (user.uid > 65535 || user.gid > 65535 || user.group_count == 0 || user.group_count > COUNT(user.groups) ||
-                      user.groups[0] != user.gid || strlen(user.home) >= sizeof user.home || *user.home == '\0'))
+    if (code == 0 &&
+        (user.uid > 65535 || user.gid > 65535 || user.group_count == 0 || user.group_count > COUNT(user.groups) ||
+         user.groups[0] != user.gid || strlen(user.home) >= sizeof user.home || *user.home == '\0'))
         abort();
     if (code != 0 && (code > 0 || err.code != code || *err.text == '\0'))
         abort();

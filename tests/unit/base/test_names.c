@@ -24,9 +24,15 @@ static void test_capabilities(void **state)
         int code;
         unsigned bit;
     } rows[] = {
-        {"CAP_NET_ADMIN", 0, CAP_NET_ADMIN}, {"NET_ADMIN", 0, CAP_NET_ADMIN}, {"net_admin", 0, CAP_NET_ADMIN},
-        {"cap_Chown", 0, CAP_CHOWN},         {"CHECKPOINT_RESTORE", 0, 40},   {"", -EINVAL, 0},
-        {"CAP_", -EINVAL, 0},                {"CAP_CAP_CHOWN", -EINVAL, 0},   {"ALL", -EINVAL, 0},
+        {"CAP_NET_ADMIN", 0, CAP_NET_ADMIN},
+        {"NET_ADMIN", 0, CAP_NET_ADMIN},
+        {"net_admin", 0, CAP_NET_ADMIN},
+        {"cap_Chown", 0, CAP_CHOWN},
+        {"CHECKPOINT_RESTORE", 0, 40},
+        {"", -EINVAL, 0},
+        {"CAP_", -EINVAL, 0},
+        {"CAP_CAP_CHOWN", -EINVAL, 0},
+        {"ALL", -EINVAL, 0},
         {"NET_ADMINS", -EINVAL, 0},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -51,18 +57,30 @@ static void test_signals(void **state)
         int code, number;
         const char *name;
     } rows[] = {
-        {"SIGTERM", 0, SIGTERM, "SIGTERM"},    {"TERM", 0, SIGTERM, "SIGTERM"},
-        {"term", 0, SIGTERM, "SIGTERM"},       {"15", 0, SIGTERM, "SIGTERM"},
-        {"SIGIOT", 0, SIGABRT, "SIGABRT"},     {"SIGPOLL", 0, SIGIO, "SIGIO"},
-        {"SIGRTMIN", 0, 34, "SIGRTMIN"},       {"SIGRTMIN+3", 0, 37, "SIGRTMIN+3"},
-        {"rtmax-1", 0, 63, "SIGRTMIN+29"},     {"RTMIN+30", 0, 64, "SIGRTMIN+30"},
-        {"64", 0, 64, "SIGRTMIN+30"},          {"RTMAX", 0, 64, "SIGRTMIN+30"},
-        {"", -EINVAL, 0, NULL},                {"0", -EINVAL, 0, NULL},
-        {"65", -EINVAL, 0, NULL},              {"-1", -EINVAL, 0, NULL},
-        {"SIG", -EINVAL, 0, NULL},             {"SIG15", -EINVAL, 0, NULL},
-        {"RTMIN-1", -EINVAL, 0, NULL},         {"RTMIN+31", -EINVAL, 0, NULL},
-        {"RTMAX+1", -EINVAL, 0, NULL},         {"RTMIN+", -EINVAL, 0, NULL},
-        {"RTMIN+1x", -EINVAL, 0, NULL},        {"15 ", -EINVAL, 0, NULL},
+        {"SIGTERM", 0, SIGTERM, "SIGTERM"},
+        {"TERM", 0, SIGTERM, "SIGTERM"},
+        {"term", 0, SIGTERM, "SIGTERM"},
+        {"15", 0, SIGTERM, "SIGTERM"},
+        {"SIGIOT", 0, SIGABRT, "SIGABRT"},
+        {"SIGPOLL", 0, SIGIO, "SIGIO"},
+        {"SIGRTMIN", 0, 34, "SIGRTMIN"},
+        {"SIGRTMIN+3", 0, 37, "SIGRTMIN+3"},
+        {"rtmax-1", 0, 63, "SIGRTMIN+29"},
+        {"RTMIN+30", 0, 64, "SIGRTMIN+30"},
+        {"64", 0, 64, "SIGRTMIN+30"},
+        {"RTMAX", 0, 64, "SIGRTMIN+30"},
+        {"", -EINVAL, 0, NULL},
+        {"0", -EINVAL, 0, NULL},
+        {"65", -EINVAL, 0, NULL},
+        {"-1", -EINVAL, 0, NULL},
+        {"SIG", -EINVAL, 0, NULL},
+        {"SIG15", -EINVAL, 0, NULL},
+        {"RTMIN-1", -EINVAL, 0, NULL},
+        {"RTMIN+31", -EINVAL, 0, NULL},
+        {"RTMAX+1", -EINVAL, 0, NULL},
+        {"RTMIN+", -EINVAL, 0, NULL},
+        {"RTMIN+1x", -EINVAL, 0, NULL},
+        {"15 ", -EINVAL, 0, NULL},
         {"99999999999999999999", -EINVAL, 0, NULL},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

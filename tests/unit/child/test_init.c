@@ -49,7 +49,8 @@ static _Noreturn void role_wait(const char *argument)
     _exit(number > 0 ? number : BAD);
 }
 
-/* A process group of its own, the signal mask the parent of init had, SIGCHLD at its default, no descriptor but 0, 1, 2. */
+/* A process group of its own, the signal mask the parent of init had, SIGCHLD at its default, no descriptor but 0,
+ * 1, 2. */
 static _Noreturn void role_look(const char *argument)
 {
     (void)argument;
@@ -207,9 +208,8 @@ static void test_status(void **state)
         const char *role, *argument;
         int status;
     } rows[] = {
-        {"exit", "0", 0},         {"exit", "7", 7},   {"exit", "255", 255}, {"kill-self", "15", 143},
-        {"kill-self", "9", 137},  {"look", "", 0},    {"orphans", "", 0},   {"leave", "", 11},
-        {"kill-self", "34", 162},
+        {"exit", "0", 0}, {"exit", "7", 7},   {"exit", "255", 255}, {"kill-self", "15", 143}, {"kill-self", "9", 137},
+        {"look", "", 0},  {"orphans", "", 0}, {"leave", "", 11},    {"kill-self", "34", 162},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char *role = strdup(rows[i].role), *argument = strdup(rows[i].argument);
@@ -226,11 +226,11 @@ static void test_status(void **state)
 static void test_signals_are_forwarded(void **state)
 {
     (void)state;
-    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU,
-                                  SIGPIPE, SIGALRM, 34, 50, 64};
+    static const int signals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT,
+                                  SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGALRM, 34,      50,       64};
     for (size_t i = 0; i < COUNT(signals); i++) {
-        struct started s =
-            start((char *[]){self, (char[]){"--role"}, (char[]){"wait"}, (char[]){""}, NULL}, no_environment);
+        struct started s = start((char *[]){self, (char[]){"--role"}, (char[]){"wait"}, (char[]){""}, NULL},
+                                 no_environment);
         assert_int_equal(read_report(&s), 0); /* end of file while the command still runs: init holds no write end */
         char ready[5];
         assert_int_equal(read(s.output_fd, ready, sizeof ready), sizeof ready);
@@ -246,7 +246,7 @@ static void test_commands(void **state)
     assert_non_null(mkdtemp(dir));
     (void)snprintf(hidden, sizeof hidden, "%s/hidden", dir);
     (void)snprintf(garbled, sizeof garbled, "%s/garbled", dir);
-    AUTO_FD one = open(hidden, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    (void)close(open(hidden, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
     int other = open(garbled, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
     assert_int_equal(write(other, "garbled", 7), 7);
     (void)close(other);
@@ -259,17 +259,17 @@ static void test_commands(void **state)
         const char *path, *command;
         int code, status;
     } rows[] = {
-        {NULL, "true", 0, 0},                       /* the default path */
+        {NULL, "true", 0, 0}, /* the default path */
         {NULL, "/bin/false", 0, 1},
         {"PATH=/no/such/dir:/bin", "true", 0, 0},
-        {"PATH=/etc/passwd:/bin", "true", 0, 0},    /* not a directory: the next one */
+        {"PATH=/etc/passwd:/bin", "true", 0, 0}, /* not a directory: the next one */
         {"PATH=DIR:/bin", "true", 0, 0},
-        {"PATH=DIR:/bin", "hidden", -EACCES, 127},  /* found, but not to be executed; not found in /bin */
+        {"PATH=DIR:/bin", "hidden", -EACCES, 127}, /* found, but not to be executed; not found in /bin */
         {"PATH=DIR", "garbled", -ENOEXEC, 127},
         {"PATH=/bin", "no-such-command", -ENOENT, 127},
-        {"PATH=", "true", -ENOENT, 127},            /* the working directory is / */
+        {"PATH=", "true", -ENOENT, 127}, /* the working directory is / */
         {"PATH=:/bin", "true", 0, 0},
-        {"PATH", "true", 0, 0},                     /* no variable: the default path */
+        {"PATH", "true", 0, 0}, /* no variable: the default path */
         {"XPATH=/no", "true", 0, 0},
         {"PATH=/bin", "", -ENOENT, 127},
         {"PATH=/bin", "/no/such/command", -ENOENT, 127},
@@ -337,8 +337,11 @@ int main(int argc, char **argv)
         return 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_image),      cmocka_unit_test(test_status),     cmocka_unit_test(test_signals_are_forwarded),
-        cmocka_unit_test(test_commands), cmocka_unit_test(test_no_command),
+        cmocka_unit_test(test_image),
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_signals_are_forwarded),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_no_command),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(self);

@@ -170,8 +170,9 @@ static void test_busybox(void **state)
         const char *path;
         mode_t mode;
     } rows[] = {
-        {"", 0755},     {"/bin", 0755},  {"/bin/busybox", 0755}, {"/bin/sh", 0777},     {"/tmp", 01777}, {"/var/tmp", 01777},
-        {"/root", 0700}, {"/proc", 0755}, {"/etc/passwd", 0644},  {"/etc/group", 0644}, {"/home", 0755}, {"/usr/bin", 0777},
+        {"", 0755},          {"/bin", 0755},     {"/bin/busybox", 0755}, {"/bin/sh", 0777},     {"/tmp", 01777},
+        {"/var/tmp", 01777}, {"/root", 0700},    {"/proc", 0755},        {"/etc/passwd", 0644}, {"/etc/group", 0644},
+        {"/home", 0755},     {"/usr/bin", 0777},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         (void)snprintf(path, sizeof path, "%s%s", made, rows[i].path);
@@ -265,8 +266,9 @@ static void test_other_busybox(void **state)
     char made[300], command[700];
     find_made(made);
 
-    run_with_other_busybox("/bin/ls", "relative:", -ENOENT,
-                           "image builtin:busybox: /bin/busybox is linked dynamically; install the package busybox-static");
+    run_with_other_busybox(
+        "/bin/ls", "relative:", -ENOENT,
+        "image builtin:busybox: /bin/busybox is linked dynamically; install the package busybox-static");
     run_with_other_busybox("/etc/passwd", "", -ENOENT,
                            "image builtin:busybox: /bin/busybox is not a program of this machine; "
                            "install the package busybox-static");
@@ -275,7 +277,8 @@ static void test_other_busybox(void **state)
     assert_int_equal(system(command), 0);
     run_with_other_busybox("/bin/ls", at("path"), 0, NULL); /* found by PATH; another image beside the first */
     assert_int_equal(count_entries(at("images")), 3);
-    assert_int_equal(faccessat(image_layer_fd(image, 0), "bin/sh", X_OK, 0), 0); /* who stands on the first still does */
+    assert_int_equal(faccessat(image_layer_fd(image, 0), "bin/sh", X_OK, 0),
+                     0); /* who stands on the first still does */
     image_free(image);
 }
 
@@ -391,14 +394,16 @@ static void test_rootfs_mounts(void **state)
     if (pid == 0) {
         char options[1600], made[300];
         find_made(made);
-        (void)snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", at(made), at("c/upper"), at("c/work"));
+        (void)snprintf(options, sizeof options, "lowerdir=%s,upperdir=%s,workdir=%s", at(made), at("c/upper"),
+                       at("c/work"));
         if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
             mount("overlay", at("c/root"), "overlay", 0, options) < 0)
             _exit(errno);
         if (chroot(at("c/root")) < 0 || chdir("/") < 0)
             _exit(100);
         execl("/bin/sh", "sh", "-c",
-              "test \"$(cat /etc/hostname)\" = web-1 && grep -q ^root: /etc/passwd && echo > /tmp/x && rm /bin/ls && test ! -e /bin/ls",
+              "test \"$(cat /etc/hostname)\" = web-1 && grep -q ^root: /etc/passwd && echo > /tmp/x && rm /bin/ls && "
+              "test ! -e /bin/ls",
               (char *)NULL);
         _exit(101);
     }

@@ -116,7 +116,8 @@ static void test_kinds(void **state)
     assert_int_equal(count_fds(), fds);
 }
 
-/* Deeper than descriptors, the stack and PATH_MAX allow; with entries at every level, and with names that get in the way. */
+/* Deeper than descriptors, the stack and PATH_MAX allow; with entries at every level, and with names that get in the
+ * way. */
 static void test_deep(void **state)
 {
     (void)state;

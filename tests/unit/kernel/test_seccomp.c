@@ -1,4 +1,5 @@
-/* The filter, twice: run by a small interpreter for every call number of every machine, and by the kernel on a child. */
+/* The filter, twice: run by a small interpreter for every call number of every machine, and by the kernel on a child.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -254,8 +255,8 @@ static void test_capabilities(void **state)
         assert_int_equal(ask(&one, AUDIT_ARCH_X86_64, rows[i].number, rows[i].first), ALLOW);
         free(one.code);
     }
-    static const uint32_t never[] = {SYS_keyctl, SYS_add_key, SYS_request_key, SYS_io_uring_setup, SYS_userfaultfd,
-                                     SYS_kexec_load, SYS_swapon, SYS_pivot_root, SYS_nfsservctl};
+    static const uint32_t never[] = {SYS_keyctl,     SYS_add_key, SYS_request_key, SYS_io_uring_setup, SYS_userfaultfd,
+                                     SYS_kexec_load, SYS_swapon,  SYS_pivot_root,  SYS_nfsservctl};
     for (size_t i = 0; i < COUNT(never); i++)
         assert_int_equal(ask(&all, AUDIT_ARCH_X86_64, never[i], 0), ERRNO(EPERM));
     free(none.code);
@@ -272,10 +273,10 @@ static int call(long number, long a, long b, long c, long d)
 }
 
 /* Ends with 0, or with the line of the first call whose answer was not the wanted one. */
-#define EXPECT(want, got) \
-    do { \
-        if ((got) != (want)) \
-            _exit(__LINE__ % 255 + 1); \
+#define EXPECT(want, got)                                                                                              \
+    do {                                                                                                               \
+        if ((got) != (want))                                                                                           \
+            _exit(__LINE__ % 255 + 1);                                                                                 \
     } while (0)
 
 static _Noreturn void filtered_child(const struct program *p)
@@ -335,8 +336,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #if defined(__x86_64__)
-        cmocka_unit_test(test_every_number), cmocka_unit_test(test_new_calls),
-        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_every_number),
+        cmocka_unit_test(test_new_calls),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_capabilities),
 #endif
         cmocka_unit_test(test_kernel),
     };
