@@ -54,7 +54,7 @@ $(BUILD)/%.o: %.c
 # The init of `init: true`: a program without a C library, carried inside the others as bytes (child/init_image.c).
 $(BUILD)/shoal-init: src/child/init.c src/child/report.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -Os $(WARNINGS) -Isrc -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie -no-pie \
+	$(CC) -std=gnu17 -Os $(WARNINGS) -Isrc -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie \
 	  -static -nostdlib -nostartfiles -s -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,norelro -Wl,-z,noseparate-code -o $@ $<
 
 $(BUILD)/src/child/init_image.o: $(BUILD)/shoal-init

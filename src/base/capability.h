@@ -1,4 +1,4 @@
-/* Names of capabilities, as capabilities(7) and linux/capability.h have them. Numbers 0..63; values only, no kernel call. */
+/* Names of capabilities, as capabilities(7) and linux/capability.h have them. Numbers 0..63; no kernel call. */
 #ifndef BASE_CAPABILITY_H
 #define BASE_CAPABILITY_H
 

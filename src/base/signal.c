@@ -7,8 +7,8 @@
 
 #include "base/base.h"
 
-/* The numbers a C library leaves to programs. Constants and not SIGRTMIN, which is a call whose answer is the C library's:
- * what a sandbox runs may have another one, and Docker's names mean these. */
+/* The numbers a C library leaves to programs. Constants and not SIGRTMIN, which is a call whose answer is the C
+ * library's: what a sandbox runs may have another one, and Docker's names mean these. */
 enum { RTMIN = 34, RTMAX = 64 };
 
 static const struct {

@@ -1,6 +1,6 @@
-/* shoal-init: the first process of a sandbox with `init: true`. It starts the command as its child, hands it every signal,
- * reaps whatever is orphaned to it, and ends as the command ended. A program of its own, without a C library: it is
- * mapped in every such sandbox, and it runs where no library may be.
+/* shoal-init: the first process of a sandbox with `init: true`. It starts the command as its child, hands it every
+ * signal, reaps whatever is orphaned to it, and ends as the command ended. A program of its own, without a C library:
+ * it is mapped in every such sandbox, and it runs where no library may be.
  *
  *   shoal-init STATUS_FD COMMAND [ARGUMENT...]
  *
@@ -112,7 +112,7 @@ static long execute(const char *path, char *const *argv, char *const *envp)
     return call(__NR_execve, (long)path, (long)argv, (long)envp, 0, 0);
 }
 
-/* Returns -errno of the attempt that says most: a file that may not be executed (EACCES) is worth more than its absence. */
+/* Returns -errno of the attempt that tells most: a file that may not be executed (EACCES) says more than none. */
 static long execute_by_path(char *const *argv, char *const *envp)
 {
     const char *name = argv[0];
@@ -198,8 +198,8 @@ _Noreturn void init_main(long *stack)
     if (argc < 3)
         report(status_fd, -EINVAL);
 
-    /* Blocked signals stay pending even for a first process, to which the kernel delivers no others without a handler; and
-     * with SIGCHLD ignored, as it may have been inherited, the command's status would be lost. */
+    /* Blocked signals stay pending even for a first process, to which the kernel delivers no others without a handler;
+     * and with SIGCHLD ignored, as it may have been inherited, the command's status would be lost. */
     sigset all = ~(sigset)0, before;
     struct sigaction standard;
     for (size_t i = 0; i < sizeof standard; i++)

@@ -43,7 +43,7 @@ int child_init_open(shoal_error_t *err)
     if (fd < 0)
         return shoal_fail(err, -errno, "shoal-init: memfd_create%s",
                           errno == EACCES ? " (sysctl vm.memfd_noexec=2 forbids executable ones)" : "");
-    int code = write_all(fd, child_init_image, (size_t)(child_init_image_end - child_init_image));
+    int code = write_all(fd, child_init_image, (uintptr_t)child_init_image_end - (uintptr_t)child_init_image);
     if (code < 0)
         return shoal_fail(err, code, "shoal-init: write");
     if (fchmod(fd, 0555) < 0)

@@ -9,7 +9,7 @@
 /* What a sandbox has unless its file says otherwise: Docker's default set less NET_RAW. */
 uint64_t caps_default(void);
 
-/* Every capability of the running kernel (/proc/sys/kernel/cap_last_cap; where it cannot be read, those we have names for). */
+/* Every capability of the running kernel (/proc/sys/kernel/cap_last_cap; else those we have names for). */
 uint64_t caps_known(void);
 
 /* With or without CAP_, in any case. Returns 0, -EINVAL no such name, -EOPNOTSUPP the running kernel has it not. */

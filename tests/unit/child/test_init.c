@@ -49,7 +49,8 @@ static _Noreturn void role_wait(const char *argument)
     _exit(number > 0 ? number : BAD);
 }
 
-/* A process group of its own, the signal mask the parent of init had, SIGCHLD at its default, no descriptor but 0, 1, 2. */
+/* A process group of its own, the signal mask the parent of init had, SIGCHLD at its default, no descriptor but 0,
+ * 1, 2. */
 static _Noreturn void role_look(const char *argument)
 {
     (void)argument;
@@ -245,7 +246,7 @@ static void test_commands(void **state)
     assert_non_null(mkdtemp(dir));
     (void)snprintf(hidden, sizeof hidden, "%s/hidden", dir);
     (void)snprintf(garbled, sizeof garbled, "%s/garbled", dir);
-    AUTO_FD one = open(hidden, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    (void)close(open(hidden, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
     int other = open(garbled, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
     assert_int_equal(write(other, "garbled", 7), 7);
     (void)close(other);

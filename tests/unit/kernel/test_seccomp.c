@@ -1,4 +1,5 @@
-/* The filter, twice: run by a small interpreter for every call number of every machine, and by the kernel on a child. */
+/* The filter, twice: run by a small interpreter for every call number of every machine, and by the kernel on a child.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
