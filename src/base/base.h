@@ -68,7 +68,7 @@ void json_string(struct json *json, const char *key, const char *value); /* valu
 void json_bytes(struct json *json, const char *key, const char *bytes, size_t count);
 void json_uint(struct json *json, const char *key, uint64_t value);
 void json_int(struct json *json, const char *key, int64_t value);
-void json_double(struct json *json, const char *key, double value); /* two decimals */
+void json_double(struct json *json, const char *key, double value); /* two decimals; not finite: left out */
 void json_bool(struct json *json, const char *key, bool value);
 
 /* Edit distance of two words (insert, delete, replace, swap of neighbours), for "did you mean". */

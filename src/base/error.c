@@ -3,18 +3,35 @@
 
 #include "base/base.h"
 
-static void put_errno(shoal_error_t *err, size_t used)
+/* Put the formatted words at the start of err; returns the length they wanted. */
+static size_t put_words(shoal_error_t *err, const char *fmt, va_list args)
 {
-    char words[96];
-    const char *text = strerror_r(-err->code, words, sizeof words); /* GNU form: returns the text */
-    if (used < sizeof err->text)
-        (void)snprintf(err->text + used, sizeof err->text - used, ": %s", text);
+    int wanted = vsnprintf(err->text, sizeof err->text, fmt, args);
+    if (wanted < 0)
+        err->text[0] = '\0'; /* a format that cannot be carried out: the code still says what went wrong */
+    return wanted < 0 ? 0 : (size_t)wanted;
 }
 
-static void mark_cut(shoal_error_t *err, size_t wanted)
+/* Add ": words" where there is room; returns the length that all of it wanted. */
+static size_t add_words(shoal_error_t *err, size_t used, const char *words)
 {
-    if (wanted >= sizeof err->text)
-        memcpy(err->text + sizeof err->text - 4, "...", 4);
+    if (used < sizeof err->text)
+        (void)snprintf(err->text + used, sizeof err->text - used, ": %s", words);
+    return used + 2 + strlen(words);
+}
+
+/* Keep the promises of the header: one line, and "..." where it was cut, never in the middle of a character. */
+static void finish(shoal_error_t *err, size_t wanted)
+{
+    for (char *c = err->text; *c != '\0'; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' '; /* a name from a file or a sandbox may hold a newline or a terminal's escape */
+    if (wanted < sizeof err->text)
+        return;
+    size_t cut = sizeof err->text - 4;
+    while (cut > 0 && ((unsigned char)err->text[cut] & 0xc0) == 0x80)
+        cut--;
+    memcpy(err->text + cut, "...", 4);
 }
 
 int shoal_fail(shoal_error_t *err, int code, const char *fmt, ...)
@@ -23,12 +40,14 @@ int shoal_fail(shoal_error_t *err, int code, const char *fmt, ...)
         return code;
     va_list args;
     va_start(args, fmt);
-    int used = vsnprintf(err->text, sizeof err->text, fmt, args);
+    size_t wanted = put_words(err, fmt, args);
     va_end(args);
     err->code = code;
-    if (code < 0 && used >= 0)
-        put_errno(err, (size_t)used);
-    mark_cut(err, used < 0 ? 0 : (size_t)used);
+    if (code < 0) {
+        char words[96];
+        wanted = add_words(err, wanted, strerror_r(-code, words, sizeof words)); /* GNU form: returns the text */
+    }
+    finish(err, wanted);
     return code;
 }
 
@@ -38,10 +57,10 @@ int shoal_refuse(shoal_error_t *err, int code, const char *fmt, ...)
         return code;
     va_list args;
     va_start(args, fmt);
-    int used = vsnprintf(err->text, sizeof err->text, fmt, args);
+    size_t wanted = put_words(err, fmt, args);
     va_end(args);
     err->code = code;
-    mark_cut(err, used < 0 ? 0 : (size_t)used);
+    finish(err, wanted);
     return code;
 }
 
@@ -53,13 +72,8 @@ int shoal_within(shoal_error_t *err, const char *fmt, ...)
     memcpy(inner, err->text, sizeof inner);
     va_list args;
     va_start(args, fmt);
-    int used = vsnprintf(err->text, sizeof err->text, fmt, args);
+    size_t wanted = put_words(err, fmt, args);
     va_end(args);
-    size_t at = used < 0 ? 0 : (size_t)used;
-    if (at < sizeof err->text) {
-        int more = snprintf(err->text + at, sizeof err->text - at, ": %s", inner);
-        at += more < 0 ? 0 : (size_t)more;
-    }
-    mark_cut(err, at);
+    finish(err, add_words(err, wanted, inner));
     return err->code;
 }

@@ -1,3 +1,5 @@
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -103,8 +105,14 @@ void json_int(struct json *json, const char *key, int64_t value)
 
 void json_double(struct json *json, const char *key, double value)
 {
+    if (!isfinite(value))
+        return;
+    char words[DBL_MAX_10_EXP + 16];
+    int count = snprintf(words, sizeof words, "%.2f", value);
     put_key(json, key);
-    text_add_format(json->out, "%.2f", value);
+    text_add(json->out, words, strspn(words, "-0123456789"));
+    text_add(json->out, ".", 1); /* printf would take it from the host program's locale */
+    text_add(json->out, words + count - 2, 2);
 }
 
 void json_bool(struct json *json, const char *key, bool value)

@@ -14,18 +14,37 @@ struct writer;
 int writer_open(struct writer **out, uv_loop_t *loop, int fd, size_t room_bytes, shoal_error_t *err);
 /* Take a whole line or nothing. Returns 0, -ENOBUFS no room (the caller counts it), -EPIPE the reader is gone. */
 int writer_put(struct writer *writer, const char *bytes, size_t count);
-/* Flush for at most flush_ms, then cb once from the loop. */
+/* Bytes that a line may have now; 0 when the reader is gone. */
+size_t writer_room(const struct writer *writer);
+/* Flush for at most flush_ms, then cb once from the loop. A write that a disk holds up already is waited for. */
 void writer_close(struct writer *writer, unsigned flush_ms, void (*cb)(void *data), void *data);
 
 struct metrics;
 struct metrics_options {
-    int fd;               /* where the lines go; borrowed */
-    uint64_t interval_ms; /* between samples */
+    int fd;               /* where the lines go; borrowed during the open only */
+    uint64_t interval_ms; /* between samples; at least 1 */
+    size_t room_bytes;    /* what waits for a slow reader at most; 0: 4 MiB */
 };
-int metrics_open(struct metrics **out, uv_loop_t *loop, shoal_supervisor_t *supervisor,
-                 const struct metrics_options *options, shoal_error_t *err);
+/* The calls of a supervisor that metrics makes. */
+struct metrics_source {
+    void (*subscribe)(shoal_supervisor_t *s, shoal_subscriber_t *subscriber);
+    void (*unsubscribe)(shoal_supervisor_t *s, shoal_subscriber_t *subscriber);
+    int (*sample)(shoal_supervisor_t *s);
+};
+/* supervisor: outlives the metrics.  Returns 0, -EINVAL, -EBADF, -ENOMEM. */
+int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
+                        shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err);
+/* The same for a supervisor of libshoal. Here, so that the room itself links without one. */
+static inline int metrics_open(struct metrics **out, uv_loop_t *loop, shoal_supervisor_t *supervisor,
+                               const struct metrics_options *options, shoal_error_t *err)
+{
+    static const struct metrics_source source = {shoal_supervisor_subscribe, shoal_supervisor_unsubscribe,
+                                                 shoal_supervisor_sample};
+    return metrics_open_source(out, loop, &source, supervisor, options, err);
+}
 /* Bytes of container output that `--logs` could not show: reported as log_dropped. */
 void metrics_count_log_dropped(struct metrics *metrics, uint64_t bytes);
+/* Unsubscribe, give the reader a second to take what is left, then cb once from the loop. */
 void metrics_close(struct metrics *metrics, void (*cb)(void *data), void *data);
 
 #endif

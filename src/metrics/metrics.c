@@ -1,0 +1,229 @@
+#include <errno.h>
+
+#include "base/base.h"
+#include "metrics/lag.h"
+#include "metrics/metrics.h"
+#include "metrics/ndjson.h"
+#include "metrics/process.h"
+
+enum {
+    ROOM_BYTES = 4 << 20, /* by default: a round of some four thousand containers. Pages that were never used cost nothing */
+    FLUSH_MS = 1000       /* how long the end waits for a slow reader */
+};
+
+struct metrics {
+    uv_loop_t *loop;               /* outlives us */
+    shoal_supervisor_t *supervisor; /* outlives us */
+    struct metrics_source source;
+    size_t room_bytes;
+    shoal_subscriber_t subscriber;
+    struct writer *writer; /* owned */
+    uv_timer_t timer;
+    struct lag lag;
+    uv_work_t counting; /* of the descriptors, on kernels where that takes a while */
+    uint64_t counting_fds; /* its result: the worker's until on_counted */
+    uint64_t counted_fds;
+    bool is_counting, round_open;
+    unsigned parts_open;
+    struct text line; /* the record that is being made; its memory is used again and again */
+    uint64_t gap_from, gap_to; /* lost events that the reader has not been told of; gap_from 0: none */
+    uint64_t stdout_dropped, log_dropped;
+    void (*close_cb)(void *data);
+    void *close_data;
+};
+
+static bool put_text(struct metrics *m, struct text *line)
+{
+    bool taken = !line->failed && writer_put(m->writer, line->bytes, line->count) == 0;
+    if (line->failed)
+        text_free(line);
+    line->count = 0;
+    return taken;
+}
+
+/* Lost events are told before anything else is, so that seq never jumps without a word. */
+static bool put_gap(struct metrics *m)
+{
+    if (m->gap_from == 0)
+        return true;
+    struct text line = {0};
+    ndjson_gap(&line, base_realtime_usec(), m->gap_from, m->gap_to);
+    bool taken = put_text(m, &line);
+    text_free(&line);
+    if (taken)
+        m->gap_from = m->gap_to = 0;
+    return taken;
+}
+
+static bool put_line(struct metrics *m)
+{
+    bool taken = put_gap(m) && put_text(m, &m->line);
+    m->line.count = 0;
+    m->stdout_dropped += !taken;
+    return taken;
+}
+
+static void on_event(void *data, const shoal_event_t *event)
+{
+    struct metrics *m = data;
+    ndjson_event(&m->line, event);
+    if (put_line(m))
+        return;
+    if (m->gap_from == 0)
+        m->gap_from = event->seq;
+    m->gap_to = event->seq;
+}
+
+/* A quarter of the writer's room is kept for events: a round of samples that the reader cannot follow must not cost one. */
+static bool has_sample_room(struct metrics *m)
+{
+    bool room = writer_room(m->writer) > m->room_bytes / 4;
+    m->stdout_dropped += !room;
+    return room;
+}
+
+static void on_sample(void *data, const shoal_sample_t *sample)
+{
+    struct metrics *m = data;
+    if (!has_sample_room(m))
+        return;
+    ndjson_sample(&m->line, sample);
+    (void)put_line(m);
+}
+
+static void put_supervisor(struct metrics *m)
+{
+    m->round_open = false;
+    struct ndjson_supervisor self = {
+        .time_usec = base_realtime_usec(),
+        .rss_bytes = process_read_rss_bytes(),
+        .fds = process_stat_fds(),
+        .stdout_dropped = m->stdout_dropped,
+        .log_dropped = m->log_dropped,
+    };
+    if (self.fds == SHOAL_ABSENT)
+        self.fds = m->counted_fds;
+    lag_take(&m->lag, &self.lag);
+    ndjson_supervisor(&m->line, &self);
+    (void)put_line(m);
+}
+
+static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
+{
+    struct metrics *m = data;
+    if (has_sample_room(m)) {
+        ndjson_fleet(&m->line, fleet);
+        (void)put_line(m);
+    }
+    if (m->round_open)
+        put_supervisor(m);
+}
+
+/* Freed when the timer, the lag's handle, the writer and a count under way are all gone. */
+static void drop_part(struct metrics *m)
+{
+    if (--m->parts_open > 0)
+        return;
+    text_free(&m->line);
+    void (*cb)(void *) = m->close_cb;
+    void *data = m->close_data;
+    free(m);
+    if (cb != NULL)
+        cb(data);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    drop_part(handle->data);
+}
+
+static void on_writer_closed(void *data)
+{
+    drop_part(data);
+}
+
+static void do_count(uv_work_t *work)
+{
+    struct metrics *m = CONTAINER_OF(work, struct metrics, counting);
+    m->counting_fds = process_count_fds();
+}
+
+static void on_counted(uv_work_t *work, int status)
+{
+    (void)status; /* nobody cancels it */
+    struct metrics *m = CONTAINER_OF(work, struct metrics, counting);
+    m->is_counting = false;
+    m->counted_fds = m->counting_fds;
+    drop_part(m);
+}
+
+static void count_fds(struct metrics *m)
+{
+    if (m->is_counting || process_stat_fds() != SHOAL_ABSENT)
+        return;
+    if (uv_queue_work(m->loop, &m->counting, do_count, on_counted) < 0)
+        return;
+    m->is_counting = true;
+    m->parts_open++;
+}
+
+/* Each interval has one supervisor line: behind the round of samples, or, where a round takes longer, at the next tick. */
+static void on_tick(uv_timer_t *timer)
+{
+    struct metrics *m = timer->data;
+    if (m->round_open)
+        put_supervisor(m);
+    count_fds(m);
+    m->round_open = true; /* before the call: a fleet without containers may be done with the round inside it */
+    int code = m->source.sample(m->supervisor);
+    if (code < 0 && code != -EALREADY && m->round_open)
+        put_supervisor(m);
+}
+
+int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
+                        shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err)
+{
+    if (options->interval_ms == 0)
+        return shoal_refuse(err, -EINVAL, "metrics: the interval is 0");
+    struct metrics *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return shoal_fail(err, -ENOMEM, "metrics");
+    m->loop = loop;
+    m->supervisor = supervisor;
+    m->source = *source;
+    m->counted_fds = SHOAL_ABSENT;
+    m->room_bytes = options->room_bytes ? options->room_bytes : ROOM_BYTES;
+    int code = writer_open(&m->writer, loop, options->fd, m->room_bytes, err);
+    if (code < 0) {
+        free(m);
+        shoal_within(err, "metrics");
+        return code;
+    }
+    (void)lag_init(&m->lag, loop); /* a loop without that metric: loop_lag_usec is absent then */
+    m->lag.prepare.data = m;
+    (void)uv_timer_init(loop, &m->timer);
+    m->timer.data = m;
+    m->parts_open = 3;
+    (void)uv_timer_start(&m->timer, on_tick, options->interval_ms, options->interval_ms);
+    uv_unref((uv_handle_t *)&m->timer); /* a loop that has nothing else to do may end */
+    m->subscriber = (shoal_subscriber_t){.data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet};
+    m->source.subscribe(supervisor, &m->subscriber);
+    *out = m;
+    return 0;
+}
+
+void metrics_count_log_dropped(struct metrics *metrics, uint64_t bytes)
+{
+    metrics->log_dropped += bytes;
+}
+
+void metrics_close(struct metrics *m, void (*cb)(void *data), void *data)
+{
+    m->close_cb = cb;
+    m->close_data = data;
+    m->source.unsubscribe(m->supervisor, &m->subscriber);
+    (void)put_gap(m);
+    uv_close((uv_handle_t *)&m->timer, on_handle_closed);
+    lag_close(&m->lag, on_handle_closed);
+    writer_close(m->writer, FLUSH_MS, on_writer_closed, m);
+}
