@@ -211,6 +211,10 @@ static void request(struct builder *b, int socket, const struct net_message *mes
     step->args[0] = socket;
     step->args[1] = PLAN_POINTER(bytes);
     step->args[2] = (int64_t)message->count;
+    if (message->needs_ipv6) {
+        step->tolerate[0] = EAFNOSUPPORT;
+        step->tolerate[1] = EOPNOTSUPP;
+    }
 }
 
 static void plan_network(struct builder *b)

@@ -43,7 +43,7 @@ struct image_file {
     const char *text;
 };
 
-/* Make dir (absolute; its parents exist) as a container's place on disk, owned by base_id, mode 0700:
+/* Make dir (absolute; its parents exist) as a container's place on disk, owned by base_id, mode 0711:
  *   l0 .. lN  empty, one per layer: where the child attaches the lower layers (0 is the lowest)
  *   upper, work  for overlayfs, owned by base_id; upper's own mode and the times of a merged "etc" follow the top layer
  *   root      where the overlay is mounted

@@ -194,7 +194,7 @@ int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id,
     AUTO_FD dir_fd = path_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
     if (dir_fd < 0)
         code = shoal_fail(err, dir_fd, "%s", dir);
-    else if (fchown(dir_fd, base_id, base_id) < 0 || fchmod(dir_fd, 0700) < 0)
+    else if (fchown(dir_fd, base_id, base_id) < 0 || fchmod(dir_fd, 0711) < 0)
         code = shoal_fail(err, -errno, "%s: owner and mode", dir);
     else {
         code = fill(image, dir_fd, base_id, files, file_count, err);

@@ -112,7 +112,8 @@ int netlink_open(struct netlink **out, uv_loop_t *loop, shoal_error_t *err)
     }
     netlink->poll.data = netlink;
     (void)uv_poll_start(&netlink->poll, UV_READABLE, on_readable);
-    uv_unref((uv_handle_t *)&netlink->poll); /* whoever waits for an answer keeps the loop going by something of its own */
+    uv_unref(
+        (uv_handle_t *)&netlink->poll); /* whoever waits for an answer keeps the loop going by something of its own */
     *out = netlink;
     return 0;
 }

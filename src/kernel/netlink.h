@@ -34,6 +34,7 @@ void netlink_cancel(struct netlink *netlink, struct netlink_request *request); /
 int netlink_open_blocking(shoal_error_t *err);
 int netlink_ask(int fd, struct nl_msg *message);
 /* A dump: on_reply for each message. */
-int netlink_dump(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply), void *data);
+int netlink_dump(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply),
+                 void *data);
 
 #endif

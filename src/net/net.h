@@ -54,6 +54,7 @@ struct net_message {
     const char *what; /* for errors: "address 10.5.0.7/16 on eth0" */
     const void *bytes;
     size_t count;
+    bool needs_ipv6; /* -EAFNOSUPPORT and -EOPNOTSUPP: a kernel without it, and nothing to do */
 };
 enum { NET_MESSAGES_MAX = 8 };
 int net_endpoint_messages(struct net_endpoint *endpoint, const char *inside, bool default_route,
@@ -66,7 +67,7 @@ struct net_message net_loopback_message(void);
 typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
 int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
 
-/* Give address and port back; callbacks under way come with -ECANCELED. The link is left to die with its namespace. */
+/* Give address and port back; callbacks under way come with -ECANCELED, from inside the call. The link is left to die with its namespace. */
 void net_endpoint_release(struct net_endpoint *endpoint);
 
 #endif

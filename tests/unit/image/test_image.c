@@ -310,7 +310,7 @@ static void test_rootfs(void **state)
         (void)umask(mask);
         if (code < 0)
             fail_msg("%s", err.text);
-        expect_mode("c", 0700, BASE, BASE);
+        expect_mode("c", 0711, BASE, BASE);
         expect_mode("c/l0", 0755, BASE, BASE);
         expect_mode("c/l1", 0755, BASE, BASE);
         expect_mode("c/work", 0755, BASE, BASE);

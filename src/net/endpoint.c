@@ -1,0 +1,287 @@
+/* One membership: an address and a port, and while its sandbox runs a veth pair. */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <string.h>
+
+#include "net/inside.h"
+
+/* Interface indices that we give: inside beyond what a kernel makes by itself in a new namespace, outside beyond what a host
+ * reaches by counting. */
+enum { INSIDE_INDEX = 100, OUTSIDE_INDEX = 1 << 28 };
+enum { LINK_MESSAGES = 3 };
+
+struct net_endpoint {
+    struct net *net;
+    size_t network;
+    struct shard *shard;
+    uint32_t address;
+    int index; /* of the host end; 0: not linked */
+
+    struct link_request {
+        struct netlink_request request;
+        struct net_endpoint *endpoint;
+    } link_requests[LINK_MESSAGES];
+    unsigned link_waiting;
+    int link_status;
+    char host_name[IFNAMSIZ];
+    net_link_cb link_cb;
+    void *link_data;
+
+    struct netlink_request stats_request;
+    shoal_sample_t *stats; /* owned, while asked */
+    net_stats_cb stats_cb;
+    void *stats_data;
+
+    struct nl_msg *messages[NET_MESSAGES_MAX]; /* owned: what net_endpoint_messages() handed out */
+    char words[NET_MESSAGES_MAX][64];
+};
+
+int net_endpoint_reserve(struct net *net, size_t number, struct net_endpoint **out, shoal_error_t *err)
+{
+    struct network *network = &net->networks[number];
+    struct shard *shard = NULL;
+    for (size_t i = 0; i < network->shard_count && shard == NULL; i++)
+        if (network->shards[i].ports < network->shard_ports)
+            shard = &network->shards[i];
+    if (shard == NULL)
+        return shoal_refuse(err, -ENOSPC, "network %s: all %zu bridges of %zu ports are full", network->name,
+                            network->shard_count, network->shard_ports);
+    struct net_endpoint *endpoint = calloc(1, sizeof *endpoint);
+    if (endpoint == NULL)
+        return shoal_fail(err, -ENOMEM, "network %s: endpoint", network->name);
+    if (pool_take(&network->pool, &endpoint->address) < 0) {
+        free(endpoint);
+        return shoal_refuse(err, -ENOSPC, "network %s: %s has no free address left", network->name,
+                            subnet_format(network->subnet, network->prefix).text);
+    }
+    endpoint->net = net;
+    endpoint->network = number;
+    endpoint->shard = shard;
+    shard->ports++;
+    *out = endpoint;
+    return 0;
+}
+
+uint32_t net_endpoint_address(const struct net_endpoint *endpoint)
+{
+    return endpoint->address;
+}
+
+size_t net_endpoint_network(const struct net_endpoint *endpoint)
+{
+    return endpoint->network;
+}
+
+static int inside_index(const char *inside)
+{
+    return INSIDE_INDEX + atoi(inside + strcspn(inside, "0123456789"));
+}
+
+static void on_link_answer(struct netlink_request *request, int status)
+{
+    struct net_endpoint *endpoint = CONTAINER_OF(request, struct link_request, request)->endpoint;
+    if (status < 0 && endpoint->link_status == 0)
+        endpoint->link_status = status;
+    if (--endpoint->link_waiting > 0)
+        return;
+    shoal_error_t error = {0};
+    status = endpoint->link_status;
+    if (status < 0)
+        (void)shoal_fail(&error, status, "network %s: link %s to %s", endpoint->net->networks[endpoint->network].name,
+                         endpoint->host_name, endpoint->shard->name);
+    net_link_cb cb = endpoint->link_cb;
+    endpoint->link_cb = NULL;
+    cb(endpoint->link_data, status, &error);
+}
+
+/* In a message of its own the kernel without IPv6 refuses what it does not know: nothing was to be switched off. */
+static void on_no_ipv6_answer(struct netlink_request *request, int status)
+{
+    on_link_answer(request, status == -EAFNOSUPPORT || status == -EOPNOTSUPP ? 0 : status);
+}
+
+int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, net_link_cb cb, void *data,
+                      shoal_error_t *err)
+{
+    struct net *net = endpoint->net;
+    if (endpoint->link_waiting > 0)
+        return shoal_refuse(err, -EBUSY, "network %s: it is being linked", net->networks[endpoint->network].name);
+    uint32_t number = net->next_link++ & 0xfffffffu;
+    (void)snprintf(endpoint->host_name, sizeof endpoint->host_name, "sv%s%07x", net->tag, number);
+    endpoint->index = OUTSIDE_INDEX + (int)number;
+    struct veth veth = {
+        .name = endpoint->host_name,
+        .peer = inside,
+        .index = endpoint->index,
+        .peer_index = inside_index(inside),
+        .master = endpoint->shard->index,
+        .group = net->group,
+        .peer_pid = pid,
+        .peer_address = endpoint->address,
+    };
+    /* Three messages in one call: what comes up before its autoconfiguration is off would talk to every port. */
+    struct nl_msg *messages[LINK_MESSAGES] = {
+        message_new_veth(&veth),
+        message_no_ipv6(endpoint->host_name),
+        message_up(NULL, endpoint->index),
+    };
+    struct netlink_request *requests[LINK_MESSAGES];
+    int code = 0;
+    for (size_t i = 0; i < LINK_MESSAGES; i++) {
+        endpoint->link_requests[i] = (struct link_request){.request.done = i == 1 ? on_no_ipv6_answer : on_link_answer,
+                                                           .endpoint = endpoint};
+        requests[i] = &endpoint->link_requests[i].request;
+        if (messages[i] == NULL)
+            code = shoal_fail(err, -ENOMEM, "network %s: link", net->networks[endpoint->network].name);
+    }
+    if (code == 0)
+        code = netlink_send(net->netlink, messages, requests, LINK_MESSAGES, err);
+    for (size_t i = 0; i < LINK_MESSAGES; i++)
+        nlmsg_free(messages[i]);
+    if (code < 0)
+        return code;
+    endpoint->link_waiting = LINK_MESSAGES;
+    endpoint->link_status = 0;
+    endpoint->link_cb = cb;
+    endpoint->link_data = data;
+    return 0;
+}
+
+static void free_messages(struct net_endpoint *endpoint)
+{
+    for (size_t i = 0; i < NET_MESSAGES_MAX; i++) {
+        nlmsg_free(endpoint->messages[i]);
+        endpoint->messages[i] = NULL;
+    }
+}
+
+static struct net_message hand_out(struct nl_msg *message, const char *what)
+{
+    struct nlmsghdr *header = nlmsg_hdr(message);
+    header->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+    header->nlmsg_seq = 1;
+    header->nlmsg_pid = 0;
+    return (struct net_message){.what = what, .bytes = header, .count = header->nlmsg_len};
+}
+
+int net_endpoint_messages(struct net_endpoint *endpoint, const char *inside, bool default_route,
+                          struct net_message out[NET_MESSAGES_MAX], size_t *out_count, shoal_error_t *err)
+{
+    const struct network *network = &endpoint->net->networks[endpoint->network];
+    int index = inside_index(inside);
+    free_messages(endpoint);
+    endpoint->messages[0] = message_no_ipv6(inside);
+    endpoint->messages[1] = message_add_address(index, endpoint->address, network->prefix);
+    endpoint->messages[2] = message_up(NULL, index);
+    endpoint->messages[3] = default_route ? message_default_route(index, network->gateway) : NULL;
+    size_t count = default_route ? 4 : 3;
+    (void)snprintf(endpoint->words[0], sizeof endpoint->words[0], "IPv6 autoconfiguration of %s", inside);
+    (void)snprintf(endpoint->words[1], sizeof endpoint->words[1], "address %s on %s",
+                   subnet_format(endpoint->address, network->prefix).text, inside);
+    (void)snprintf(endpoint->words[2], sizeof endpoint->words[2], "%s up", inside);
+    (void)snprintf(endpoint->words[3], sizeof endpoint->words[3], "default route by %s",
+                   subnet_format(network->gateway, 32).text);
+    for (size_t i = 0; i < count; i++) {
+        if (endpoint->messages[i] == NULL)
+            return shoal_fail(err, -ENOMEM, "network %s: messages", network->name);
+        out[i] = hand_out(endpoint->messages[i], endpoint->words[i]);
+        out[i].needs_ipv6 = i == 0;
+    }
+    *out_count = count;
+    return 0;
+}
+
+struct net_message net_loopback_message(void)
+{
+    static const struct {
+        struct nlmsghdr header;
+        struct ifinfomsg link;
+    } up = {
+        .header = {.nlmsg_len = sizeof up,
+                   .nlmsg_type = RTM_NEWLINK,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+                   .nlmsg_seq = 1},
+        .link = {.ifi_index = 1, .ifi_flags = IFF_UP, .ifi_change = IFF_UP}, /* lo is the first of every namespace */
+    };
+    return (struct net_message){.what = "lo up", .bytes = &up, .count = sizeof up};
+}
+
+static void finish_stats(struct net_endpoint *endpoint, int status)
+{
+    shoal_sample_t *stats = endpoint->stats;
+    endpoint->stats = NULL;
+    endpoint->stats_cb(endpoint->stats_data, status, stats);
+    free(stats);
+}
+
+static void on_stats_reply(struct netlink_request *request, const struct nlmsghdr *reply)
+{
+    struct net_endpoint *endpoint = CONTAINER_OF(request, struct net_endpoint, stats_request);
+    if (reply->nlmsg_type != RTM_NEWSTATS)
+        return;
+    struct nlattr *found = nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)reply, sizeof(struct if_stats_msg),
+                                           IFLA_STATS_LINK_64);
+    struct rtnl_link_stats64 seen = {0};
+    if (found == NULL)
+        return;
+    size_t count = (size_t)nla_len(found);
+    memcpy(&seen, nla_data(found), count < sizeof seen ? count : sizeof seen);
+    /* What the host's end sent is what the sandbox received. */
+    endpoint->stats->net.rx_bytes = seen.tx_bytes;
+    endpoint->stats->net.rx_packets = seen.tx_packets;
+    endpoint->stats->net.rx_dropped = seen.tx_dropped;
+    endpoint->stats->net.tx_bytes = seen.rx_bytes;
+    endpoint->stats->net.tx_packets = seen.rx_packets;
+    endpoint->stats->net.tx_dropped = seen.rx_dropped;
+}
+
+static void on_stats_done(struct netlink_request *request, int status)
+{
+    finish_stats(CONTAINER_OF(request, struct net_endpoint, stats_request), status);
+}
+
+int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data)
+{
+    if (endpoint->stats != NULL)
+        return -EBUSY;
+    if (endpoint->index == 0)
+        return -ENODEV;
+    shoal_sample_t *stats = malloc(sizeof *stats);
+    struct nl_msg *message = message_get_stats(endpoint->index);
+    int code = stats == NULL || message == NULL ? -ENOMEM : 0;
+    struct netlink_request *request = &endpoint->stats_request;
+    *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
+    if (code == 0)
+        code = netlink_send(endpoint->net->netlink, &message, &request, 1, NULL);
+    nlmsg_free(message);
+    if (code < 0) {
+        free(stats);
+        return code;
+    }
+    memset(stats, 0xff, sizeof *stats); /* SHOAL_ABSENT */
+    endpoint->stats = stats;
+    endpoint->stats_cb = cb;
+    endpoint->stats_data = data;
+    return 0;
+}
+
+void net_endpoint_release(struct net_endpoint *endpoint)
+{
+    struct net *net = endpoint->net;
+    for (size_t i = 0; i < LINK_MESSAGES; i++)
+        netlink_cancel(net->netlink, &endpoint->link_requests[i].request);
+    netlink_cancel(net->netlink, &endpoint->stats_request);
+    if (endpoint->link_cb != NULL) {
+        shoal_error_t error;
+        (void)shoal_fail(&error, -ECANCELED, "network %s", net->networks[endpoint->network].name);
+        endpoint->link_cb(endpoint->link_data, -ECANCELED, &error);
+    }
+    if (endpoint->stats != NULL)
+        finish_stats(endpoint, -ECANCELED);
+    pool_give(&net->networks[endpoint->network].pool, endpoint->address);
+    endpoint->shard->ports--;
+    free_messages(endpoint);
+    free(endpoint);
+}

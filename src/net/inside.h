@@ -1,0 +1,103 @@
+/* What the files of this room share. */
+#ifndef NET_INSIDE_H
+#define NET_INSIDE_H
+
+#include <net/if.h>
+
+#include "base/base.h"
+#include "kernel/netlink.h"
+#include "net/net.h"
+
+enum {
+    BRIDGE_PORTS = 1023, /* the kernel's limit, BR_MAX_PORTS in net/bridge/br_private.h */
+    SHARD_PORTS = 512,   /* sandboxes on one bridge unless the file says otherwise */
+};
+
+/* pool.c: the addresses of one subnet. */
+struct pool {
+    uint32_t subnet, size; /* size: all addresses, network and broadcast too */
+    uint32_t next;         /* where the next search begins, so that a free address rests before it is used again */
+    uint64_t *taken;       /* owned */
+};
+int pool_init(struct pool *pool, uint32_t subnet, unsigned prefix, uint32_t gateway);
+void pool_fini(struct pool *pool);
+int pool_take(struct pool *pool, uint32_t *out_address);
+void pool_give(struct pool *pool, uint32_t address);
+uint64_t pool_capacity(unsigned prefix); /* addresses for sandboxes */
+
+/* subnet.c: which subnets are free. */
+struct subnet {
+    uint32_t address;
+    unsigned prefix;
+};
+struct subnets {
+    struct subnet *items; /* owned */
+    size_t count, room;
+    bool failed;
+};
+void subnets_add(struct subnets *subnets, uint32_t address, unsigned prefix);
+const struct subnet *subnets_overlap(const struct subnets *subnets, uint32_t address, unsigned prefix); /* NULL: none */
+int subnets_read_host(struct subnets *subnets, int netlink_fd, shoal_error_t *err);
+int subnets_choose(const struct subnets *used, struct subnet *out);
+struct subnet_text {
+    char text[32];
+};
+struct subnet_text subnet_format(uint32_t address, unsigned prefix);
+
+/* One bridge. */
+struct shard {
+    char name[IFNAMSIZ];
+    int index;
+    unsigned ports; /* sandboxes on it */
+};
+
+struct network {
+    const char *name; /* the spec's */
+    uint32_t subnet, gateway;
+    unsigned prefix;
+    struct pool pool;
+    struct shard *shards; /* owned; 0 has the gateway's address */
+    size_t shard_count, shard_ports;
+};
+
+struct net {
+    uv_loop_t *loop;
+    char tag[7];
+    uint32_t group;
+    struct network *networks; /* owned */
+    size_t network_count;
+    struct netlink *netlink;
+    uint32_t next_link; /* number of the next veth pair: its name and its interface index */
+    void (*close_cb)(void *data);
+    void *close_data;
+};
+
+/* message.c: rtnetlink requests. NULL when out of memory; freed by nlmsg_free(). */
+struct nl_msg *message_new_bridge(const char *name, uint32_t group, uint32_t gateway);
+/* Both ends at once. peer_pid 0: in our own namespace. index: of the near end, 0 the kernel's choice. */
+struct veth {
+    const char *name, *peer;
+    int index, peer_index, master, peer_master;
+    uint32_t group;
+    pid_t peer_pid;
+    uint32_t peer_address; /* IPv4 of which the peer's MAC is made; 0: the kernel's choice */
+};
+struct nl_msg *message_new_veth(const struct veth *veth);
+struct nl_msg *message_no_ipv6(
+    const char *name); /* address autoconfiguration off: before up, in a message of its own */
+struct nl_msg *message_up(const char *name, int index);
+struct nl_msg *message_set_master(const char *name, int master);
+struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix);
+struct nl_msg *message_default_route(int index, uint32_t gateway);
+struct nl_msg *message_delete_group(uint32_t group);
+struct nl_msg *message_get_stats(int index);
+
+/* rules.c: the nftables table, by an `nft -f -` child. They wait. */
+int rules_install(const struct net *net, shoal_error_t *err);
+int rules_remove(const char *tag, shoal_error_t *err); /* a table that is not there is fine */
+
+/* setup.c: links that stay as long as the fleet. They wait. */
+int setup_networks(struct net *net, const struct net_options *options, shoal_error_t *err);
+void setup_remove_links(uint32_t group);
+
+#endif
