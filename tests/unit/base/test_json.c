@@ -1,8 +1,12 @@
-#include <cmocka.h>
-#include <locale.h>
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <locale.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/base.h"
