@@ -181,6 +181,7 @@ typedef struct shoal_service {
 /** A bridge network of the file. Addresses are in host byte order. */
 typedef struct shoal_network {
     char *name;      /* key in the file: "default" */
+    char *full_name; /* PROJECT_name, or name: as written */
     uint32_t subnet; /* 0: chosen at start */
     unsigned prefix;
     uint32_t gateway;     /* 0: the subnet's first address */

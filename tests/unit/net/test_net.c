@@ -170,7 +170,8 @@ static bool has_table(const char *tag)
     return system(command) == 0;
 }
 
-static shoal_network_t two[] = {{.name = "front"}, {.name = "back"}};
+static char front[] = "front", back[] = "back";
+static shoal_network_t two[] = {{.name = front}, {.name = back}};
 
 static struct net *open_net(uv_loop_t *loop, const char *tag, const shoal_network_t *networks, size_t count,
                             size_t expected)
@@ -260,7 +261,7 @@ static void shards_are_one_network(void **state)
     (void)state;
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    shoal_network_t sharded = {.name = "front", .shard_ports = 1};
+    shoal_network_t sharded = {.name = front, .shard_ports = 1};
     struct net *net = open_net(&loop, "0a0002", &sharded, 1, 3);
     assert_int_equal(count_links(), 3 + 2 * 2);
     struct guest guests[3] = {start_guest(), start_guest(), start_guest()};
@@ -381,9 +382,9 @@ static void what_cannot_be_is_refused_and_leaves_nothing(void **state)
         int code;
         const char *words;
     } rows[] = {
-        {{.name = "n", .subnet = 0xc0000280, .prefix = 25}, 1, -EADDRINUSE, "192.0.2.128/25 overlaps 192.0.2.0/24"},
-        {{.name = "n", .subnet = 0x0a4d0000, .prefix = 29}, 6, -ENOSPC, "6 sandboxes need more than the 5 addresses"},
-        {{.name = "n", .subnet = 0x0a4d0000, .prefix = 16, .shard_ports = 1000}, 30000, -ENOSPC, "1023 ports"},
+        {{.name = front, .subnet = 0xc0000280, .prefix = 25}, 1, -EADDRINUSE, "192.0.2.128/25 overlaps 192.0.2.0/24"},
+        {{.name = front, .subnet = 0x0a4d0000, .prefix = 29}, 6, -ENOSPC, "6 sandboxes need more than the 5 addresses"},
+        {{.name = front, .subnet = 0x0a4d0000, .prefix = 16, .shard_ports = 1000}, 30000, -ENOSPC, "1023 ports"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         uv_loop_t loop;

@@ -1,0 +1,174 @@
+/* What follows from several keys together: of one service, and of the whole fleet. */
+#include <errno.h>
+#include <string.h>
+
+#include "compose/keys.h"
+
+/* A limit's own place: "services.web.deploy.resources.limits.memory". */
+static struct place limit_place(const struct load *load, const shoal_limit_t *limit)
+{
+    return (struct place){load->draft->at, limit->key, 0, limit->at.line, limit->at.column};
+}
+
+static void check_memory(struct load *load, const shoal_service_t *service)
+{
+    const shoal_limit_t *memory = &service->limits[SHOAL_LIMIT_MEMORY];
+    const shoal_limit_t *swap = &service->limits[SHOAL_LIMIT_MEMORY_SWAP];
+    const shoal_limit_t *reservation = &service->limits[SHOAL_LIMIT_MEMORY_RESERVATION];
+    if (swap->set && swap->value >= 0) {
+        struct place at = limit_place(load, swap);
+        if (!memory->set)
+            load_error(load, &at, "needs mem_limit, for it limits memory and swap together");
+        else if (swap->value < memory->value)
+            load_error(load, &at, "is less than mem_limit, but limits memory and swap together");
+    }
+    if (reservation->set && memory->set && reservation->value > memory->value) {
+        struct place at = limit_place(load, reservation);
+        load_error(load, &at, "is more than %s", memory->key);
+    }
+}
+
+void check_service(struct load *load, shoal_service_t *service)
+{
+    const struct draft *draft = load->draft;
+    if (!draft->has_image)
+        load_error(load, draft->at, "the key \"image\" is missing");
+    check_memory(load, service);
+    if (service->container_name != NULL && service->replicas > 1)
+        load_error(load, &draft->container_name_at, "one name cannot be that of %u containers (%s)", service->replicas,
+                   draft->replicas_key);
+    for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {
+        const shoal_pair_t *sysctl = &service->sysctls[i];
+        const struct place at = {draft->at, "sysctls", 0, sysctl->at.line, sysctl->at.column};
+        if (strncmp(sysctl->key, "net.", 4) == 0)
+            load_error(load, &at, "refused: %.60s is the whole host's with network_mode host", sysctl->key);
+    }
+}
+
+/* ---- order: no service may wait for itself ---- */
+
+enum colour { WHITE, GREY, BLACK };
+struct step {
+    size_t service, next; /* next: the dependency to follow */
+};
+
+static void report_cycle(struct load *load, const struct step *stack, size_t count, const shoal_dependency_t *closing)
+{
+    const shoal_spec_t *spec = load->spec;
+    struct text words = {0};
+    size_t from = count, shown = 0;
+    while (from > 0 && stack[from - 1].service != closing->service)
+        from--;
+    for (size_t i = from - 1; i < count; i++) {
+        if (++shown <= 8)
+            text_add_format(&words, "%.100s -> ", spec->services[stack[i].service].name);
+        else if (shown == 9)
+            text_add_string(&words, "... -> ");
+    }
+    text_add_string(&words, spec->services[closing->service].name);
+    struct place service = {&load->services_at, spec->services[stack[count - 1].service].name, 0, 0, 0};
+    struct place at = {&service, "depends_on", 0, closing->at.line, closing->at.column};
+    if (LOAD_GOT(load, words.failed ? NULL : words.bytes))
+        load_error(load, &at, "services wait for each other: %s", words.bytes);
+    text_free(&words);
+}
+
+/* Depth first without recursion: a chain may be as long as the fleet. */
+static void check_order(struct load *load)
+{
+    const shoal_spec_t *spec = load->spec;
+    unsigned char *colours = arena_array(&load->nodes, spec->service_count, 1);
+    struct step *stack = arena_array(&load->nodes, spec->service_count, sizeof *stack);
+    if (!LOAD_GOT(load, colours) || !LOAD_GOT(load, stack))
+        return;
+    for (size_t root = 0; root < spec->service_count; root++) {
+        if (colours[root] != WHITE)
+            continue;
+        size_t depth = 0;
+        stack[depth++] = (struct step){root, 0};
+        colours[root] = GREY;
+        while (depth > 0) {
+            struct step *top = &stack[depth - 1];
+            const shoal_service_t *service = &spec->services[top->service];
+            if (top->next == service->dependency_count) {
+                colours[top->service] = BLACK;
+                depth--;
+                continue;
+            }
+            const shoal_dependency_t *dependency = &service->dependencies[top->next++];
+            if (colours[dependency->service] == GREY) {
+                report_cycle(load, stack, depth, dependency);
+            } else if (colours[dependency->service] == WHITE) {
+                colours[dependency->service] = GREY;
+                stack[depth++] = (struct step){dependency->service, 0};
+            }
+        }
+    }
+}
+
+/* ---- networks: subnets that do not overlap, and have room ---- */
+
+static int compare_subnets(const void *a, const void *b)
+{
+    const shoal_network_t *x = *(const shoal_network_t *const *)a, *y = *(const shoal_network_t *const *)b;
+    if (x->subnet != y->subnet)
+        return x->subnet < y->subnet ? -1 : 1;
+    return x->at.line < y->at.line ? -1 : x->at.line > y->at.line;
+}
+
+static struct place network_place(const struct load *load, const shoal_network_t *network)
+{
+    return (struct place){&load->networks_at, network->name, 0, network->at.line, network->at.column};
+}
+
+static void check_subnets(struct load *load)
+{
+    const shoal_network_t **sorted = arena_array(&load->nodes, load->network_count, sizeof *sorted);
+    if (!LOAD_GOT(load, sorted))
+        return;
+    size_t count = 0;
+    for (size_t i = 0; i < load->network_count; i++)
+        if (load->networks[i].subnet != 0)
+            sorted[count++] = &load->networks[i];
+    if (count > 1)
+        qsort(sorted, count, sizeof *sorted, compare_subnets);
+    const shoal_network_t *widest = count > 0 ? sorted[0] : NULL; /* whose last address is the highest so far */
+    for (size_t i = 1; i < count; i++) {
+        uint32_t last = widest->subnet | UINT32_MAX >> widest->prefix;
+        if (sorted[i]->subnet <= last) {
+            struct place at = network_place(load, sorted[i]);
+            load_error(load, &at, "its subnet overlaps that of the network \"%.100s\"", widest->name);
+        }
+        if ((sorted[i]->subnet | UINT32_MAX >> sorted[i]->prefix) > last)
+            widest = sorted[i];
+    }
+}
+
+static void check_room(struct load *load)
+{
+    const shoal_spec_t *spec = load->spec;
+    uint64_t *wanted = arena_array(&load->nodes, spec->network_count, sizeof *wanted);
+    if (!LOAD_GOT(load, wanted))
+        return;
+    for (size_t i = 0; i < spec->service_count; i++)
+        for (size_t k = 0; k < spec->services[i].attachment_count; k++)
+            wanted[spec->services[i].attachments[k].network] += spec->services[i].replicas;
+    for (size_t i = 0; i < spec->network_count; i++) {
+        const shoal_network_t *network = &spec->networks[i];
+        uint64_t room = (UINT64_C(1) << (32 - network->prefix)) - 3; /* less the network, the broadcast, the gateway */
+        if (network->subnet == 0 || wanted[i] <= room)
+            continue;
+        struct place at = network_place(load, network);
+        load_error(load, &at, "its subnet has addresses for %llu containers, the fleet has %llu on it",
+                   (unsigned long long)room, (unsigned long long)wanted[i]);
+    }
+}
+
+void check_fleet(struct load *load)
+{
+    check_order(load);
+    check_subnets(load);
+    settle_networks(load);
+    if (!load->out_of_memory)
+        check_room(load);
+}

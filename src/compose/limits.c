@@ -1,0 +1,313 @@
+/* What a sandbox may use: memory, CPUs, tasks, devices' rates, resource limits. */
+#include <errno.h>
+#include <string.h>
+
+#include "compose/keys.h"
+#include "compose/values.h"
+
+static bool is_nested(const char *key)
+{
+    return strncmp(key, "deploy.", 7) == 0;
+}
+
+/* Compose has two forms for most limits; both may be there if they say the same. 0 says nothing. */
+static void put_limit(struct load *load, const struct place *at, const struct key *key, shoal_service_t *service,
+                      int64_t value, char *text)
+{
+    shoal_limit_t *limit = &service->limits[key->offset];
+    const char *name = key->full != NULL ? key->full : key->name;
+    if (limit->set && limit->value != value) {
+        bool swap = is_nested(limit->key);
+        load_error(load, at, "can't set distinct values on '%s' and '%s'", swap ? name : limit->key,
+                   swap ? limit->key : name);
+        return;
+    }
+    *limit = (shoal_limit_t){true, value, text, name, place_position(load, at)};
+}
+
+void read_memory_limit(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                       void *object)
+{
+    uint64_t bytes;
+    if (!take_size(load, at, value, &bytes) || bytes == 0)
+        return;
+    if (bytes < (uint64_t)key->min)
+        load_error(load, at, "\"%.60s\" is too little; the least is %lld MiB", value->text, (long long)key->min >> 20);
+    else
+        put_limit(load, at, key, object, (int64_t)bytes, NULL);
+}
+
+void read_memory_swap(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    uint64_t bytes;
+    if (value->kind == NODE_SCALAR && strcmp(value->text, "-1") == 0)
+        put_limit(load, at, key, object, -1, NULL);
+    else if (take_size(load, at, value, &bytes) && bytes > 0)
+        put_limit(load, at, key, object, (int64_t)bytes, NULL);
+}
+
+void read_cpus(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    enum { LEAST = 10, MOST = 8192000 }; /* the kernel's shortest quota is 1 ms of a 100 ms period */
+    const char *text;
+    int64_t thousandths;
+    if (!take_scalar(load, at, value, &text))
+        return;
+    if (value_decimal(text, 3, &thousandths) < 0)
+        load_error(load, at, "\"%.60s\" is not a number of CPUs; write 0.5 or 2", text);
+    else if (strspn(text, "0.") == strlen(text))
+        return; /* 0: no limit */
+    else if (thousandths < LEAST || thousandths > MOST)
+        load_error(load, at, "%.60s CPUs is out of range; it goes from 0.01 to 8192", text);
+    else
+        put_limit(load, at, key, object, thousandths, NULL);
+}
+
+void read_cpu_shares(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    int64_t shares;
+    if (!take_integer(load, at, value, 0, 262144, &shares) || shares == 0)
+        return;
+    if (shares < 2)
+        load_error(load, at, "%.60s is out of range; it goes from 2 to 262144", value->text);
+    else
+        put_limit(load, at, key, object, shares, NULL);
+}
+
+void read_cpuset(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    const char *text;
+    /* a single CPU, 3, is a number to YAML; Compose wants it quoted, and nothing is lost by taking it */
+    if (!take_scalar(load, at, value, &text))
+        return;
+    if (value_cpu_list(text) < 0)
+        load_error(load, at, "\"%.60s\" is not a list of CPUs; write 0-3,7", text);
+    else
+        put_limit(load, at, key, object, 0, keep(load, text));
+}
+
+void read_pids(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    int64_t count;
+    if (take_integer(load, at, value, -1, 4194304, &count)) /* PID_MAX_LIMIT, include/linux/threads.h */
+        put_limit(load, at, key, object, count == 0 ? -1 : count, NULL);
+}
+
+/* ---- blkio_config ---- */
+
+struct rate_draft {
+    const char *path;
+    const struct node *rate;
+    struct place rate_at;
+};
+
+static void read_rate_path(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                           void *object)
+{
+    (void)key;
+    struct rate_draft *draft = object;
+    const char *text;
+    if (!take_text(load, at, value, &text))
+        return;
+    if (text[0] != '/')
+        load_error(load, at, "\"%.100s\" is not an absolute path; write /dev/vda", text);
+    else
+        draft->path = value_path(&load->nodes, "/", text);
+}
+
+static void read_rate_rate(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                           void *object)
+{
+    (void)load, (void)key;
+    struct rate_draft *draft = object;
+    draft->rate = value;
+    draft->rate_at = *at;
+}
+
+static const struct key rate_keys[] = {
+    {"path", .read = read_rate_path, .needed = true, .form = "path", .doc = "The block device: /dev/vda."},
+    {"rate", .read = read_rate_rate, .needed = true, .form = "size or number", .doc = "Bytes or operations a second."},
+};
+const struct section rate_section = SECTION("services.NAME.blkio_config.device_*.N", "One device's rate.", rate_keys,
+                                            false);
+
+static shoal_io_limit_t *find_io_limit(struct load *load, const struct place *at, shoal_service_t *service,
+                                       const char *path)
+{
+    enum { MOST = 64 }; /* devices of one sandbox */
+    for (size_t i = 0; i < service->io_limit_count; i++)
+        if (strcmp(service->io_limits[i].path, path) == 0)
+            return &service->io_limits[i];
+    if (service->io_limits == NULL) {
+        service->io_limits = arena_array(load->arena, MOST, sizeof *service->io_limits);
+        if (!LOAD_GOT(load, service->io_limits))
+            return NULL;
+    }
+    if (service->io_limit_count == MOST) {
+        load_error(load, at, "more than %d devices", MOST);
+        return NULL;
+    }
+    char *kept = keep(load, path);
+    if (kept == NULL)
+        return NULL;
+    shoal_io_limit_t *limit = &service->io_limits[service->io_limit_count++];
+    *limit = (shoal_io_limit_t){.path = kept, .at = place_position(load, at)};
+    return limit;
+}
+
+static void read_one_rate(struct load *load, const struct place *at, const struct key *key, const struct node *node,
+                          shoal_service_t *service)
+{
+    struct rate_draft draft = {0};
+    if (!read_section(load, at, &rate_section, node, &draft) || draft.path == NULL || draft.rate == NULL)
+        return;
+    bool bytes = strstr(key->name, "_bps") != NULL;
+    uint64_t rate;
+    int64_t operations = 0;
+    struct place rate_at = draft.rate_at;
+    rate_at.outer = at;
+    if (bytes ? !take_size(load, &rate_at, draft.rate, &rate)
+              : !take_integer(load, &rate_at, draft.rate, 0, INT64_MAX, &operations))
+        return;
+    if (!bytes)
+        rate = (uint64_t)operations;
+    shoal_io_limit_t *limit = find_io_limit(load, at, service, draft.path);
+    if (limit == NULL)
+        return;
+    uint64_t *member = (uint64_t *)(void *)((char *)limit + key->offset);
+    if (*member != 0 && *member != rate)
+        load_error(load, at, "%s has a rate of this kind already", draft.path);
+    *member = rate;
+}
+
+void read_rates(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    if (!take_kind(load, at, value, NODE_LIST))
+        return;
+    for (size_t i = 0; i < value->count; i++) {
+        struct place item = place_item(at, value, i);
+        read_one_rate(load, &item, key, value->items[i], object);
+    }
+}
+
+static const struct key blkio_keys[] = {
+    {"device_read_bps", .read = read_rates, .offset = offsetof(shoal_io_limit_t, rbps), .form = "list of path, rate",
+     .doc = "Bytes read a second (io.max)."},
+    {"device_write_bps", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wbps), .form = "list of path, rate",
+     .doc = "Bytes written a second (io.max)."},
+    {"device_read_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, riops), .form = "list of path, rate",
+     .doc = "Reads a second (io.max)."},
+    {"device_write_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops), .form = "list of path, rate",
+     .doc = "Writes a second (io.max)."},
+    {"weight", .form = "number", .doc = "Share of the devices' time."},
+    {"weight_device", .form = "list", .doc = "Share of one device's time."},
+};
+const struct section blkio_section = SECTION("services.NAME.blkio_config", "Rates of block devices.", blkio_keys,
+                                             false);
+
+/* ---- ulimits ---- */
+
+struct ulimit_draft {
+    bool soft_set, hard_set;
+    uint64_t soft, hard;
+};
+
+static bool take_ulimit(struct load *load, const struct place *at, const struct node *node, uint64_t *out)
+{
+    const char *text;
+    int64_t value;
+    if (node->kind == NODE_SCALAR && strcmp(node->text, "unlimited") == 0) {
+        *out = UINT64_MAX;
+        return true;
+    }
+    if (!take_scalar(load, at, node, &text) || !take_integer(load, at, node, -1, INT64_MAX, &value))
+        return false;
+    *out = value < 0 ? UINT64_MAX : (uint64_t)value;
+    return true;
+}
+
+static void read_soft(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    (void)key;
+    struct ulimit_draft *draft = object;
+    draft->soft_set = take_ulimit(load, at, value, &draft->soft);
+}
+
+static void read_hard(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    (void)key;
+    struct ulimit_draft *draft = object;
+    draft->hard_set = take_ulimit(load, at, value, &draft->hard);
+}
+
+static const struct key ulimit_keys[] = {
+    {"soft", .read = read_soft, .needed = true, .form = "number", .doc = "What holds at first; -1 is unlimited."},
+    {"hard", .read = read_hard, .needed = true, .form = "number", .doc = "How far the sandbox may raise it."},
+};
+const struct section ulimit_section = SECTION("services.NAME.ulimits.LIMIT", "A limit's two values.", ulimit_keys,
+                                              true);
+
+void read_ulimits(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    (void)key;
+    shoal_service_t *service = object;
+    if (!take_kind(load, at, value, NODE_MAP))
+        return;
+    service->ulimits = arena_array(load->arena, value->count, sizeof *service->ulimits);
+    if (!LOAD_GOT(load, service->ulimits))
+        return;
+    for (size_t i = 0; i < value->count; i++) {
+        struct place inner = place_key(at, &value->entries[i]);
+        const struct node *node = value->entries[i].value;
+        struct ulimit_draft draft = {0};
+        int resource;
+        if (value_ulimit(inner.word, &resource) < 0) {
+            load_error(load, &inner,
+                       "is no resource limit; they are core cpu data fsize locks memlock msgqueue nice "
+                       "nofile nproc rss rtprio rttime sigpending stack");
+            continue;
+        }
+        if (node->kind == NODE_MAP) {
+            if (!read_section(load, &inner, &ulimit_section, node, &draft))
+                continue;
+        } else {
+            draft.soft_set = draft.hard_set = take_ulimit(load, &inner, node, &draft.soft);
+            draft.hard = draft.soft;
+        }
+        if (!draft.soft_set || !draft.hard_set)
+            continue;
+        if (draft.soft > draft.hard)
+            load_error(load, &inner, "the soft limit is above the hard limit");
+        else
+            service->ulimits[service->ulimit_count++] = (shoal_ulimit_t){resource, draft.soft, draft.hard,
+                                                                         place_position(load, &inner)};
+    }
+}
+
+/* ---- deploy.resources ---- */
+
+static const struct key limits_keys[] = {
+    {"cpus", "deploy.resources.limits.cpus", read_cpus, .offset = SHOAL_LIMIT_CPUS, .form = "number",
+     .doc = "Like *cpus* of the service."},
+    {"memory", "deploy.resources.limits.memory", read_memory_limit, .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20,
+     .form = "size", .doc = "Like *mem_limit*."},
+    {"pids", "deploy.resources.limits.pids", read_pids, .offset = SHOAL_LIMIT_PIDS, .form = "number",
+     .doc = "Like *pids_limit*."},
+};
+const struct section limits_section = SECTION("services.NAME.deploy.resources.limits",
+                                              "What may stand both here and under the service must be the same.",
+                                              limits_keys, true);
+
+static const struct key reservations_keys[] = {
+    {"memory", "deploy.resources.reservations.memory", read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION,
+     .min = 6 << 20, .form = "size", .doc = "Like *mem_reservation*."},
+    {"cpus", .form = "number",
+     .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
+    {"devices", .form = "list", .doc = "Devices such as GPUs."},
+    {"generic_resources", .form = "list", .doc = "Resources of a cluster."},
+};
+const struct section reservations_section = SECTION("services.NAME.deploy.resources.reservations",
+                                                    "What is kept for the sandbox.", reservations_keys, true);

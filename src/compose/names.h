@@ -1,0 +1,19 @@
+/* Names to numbers. A balanced tree, not a hash: no choice of names makes it slow. Names are borrowed. */
+#ifndef COMPOSE_NAMES_H
+#define COMPOSE_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct names {
+    void *root; /* owned, tsearch(3) */
+    size_t count;
+};
+
+/* Put name in. Returns 1 it is new, 0 it was there (its number then stands in *out_before and stays), -ENOMEM. */
+int names_put(struct names *names, const char *name, size_t number, size_t *out_before);
+int names_replace(struct names *names, const char *name, size_t number); /* 0 or -ENOMEM */
+bool names_get(const struct names *names, const char *name, size_t *out_number);
+void names_free(struct names *names);
+
+#endif

@@ -1,0 +1,359 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "compose/values.h"
+
+static int digit_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+}
+
+int value_integer(const char *text, int64_t *out)
+{
+    bool negative = *text == '-';
+    const char *s = text + (*text == '-' || *text == '+');
+    uint64_t value = 0, limit = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
+    int base = 10;
+    if (s[0] == '0' && s[1] != '\0') {
+        static const char letters[] = "xXoObB";
+        static const int bases[] = {16, 16, 8, 8, 2, 2};
+        const char *letter = strchr(letters, s[1]);
+        base = letter != NULL ? bases[letter - letters] : 8;
+        s += letter != NULL ? 2 : 1;
+    }
+    if (*s == '\0' || *s == '_')
+        return -EINVAL;
+    bool over = false;
+    for (; *s != '\0'; s++) {
+        if (*s == '_' && s[1] != '\0')
+            continue;
+        int digit = digit_value(*s);
+        if (digit >= base)
+            return -EINVAL;
+        over = over || value > (limit - (uint64_t)digit) / (uint64_t)base;
+        value = value * (uint64_t)base + (uint64_t)digit;
+    }
+    if (over)
+        return -ERANGE;
+    *out = negative ? (int64_t)(0 - value) : (int64_t)value;
+    return 0;
+}
+
+/* Digits with an optional fraction; *rest behind them. scaled by 10^places, rounded half up. */
+static int read_decimal(const char *text, unsigned places, uint64_t *out, const char **rest)
+{
+    const char *s = text;
+    uint64_t value = 0;
+    unsigned digits = 0;
+    for (; *s >= '0' && *s <= '9'; s++, digits++) {
+        if (value > (UINT64_MAX - 9) / 10)
+            return -ERANGE;
+        value = value * 10 + (uint64_t)(*s - '0');
+    }
+    bool point = *s == '.';
+    s += point;
+    unsigned left = places;
+    for (; left > 0; left--) {
+        bool more = point && *s >= '0' && *s <= '9';
+        if (value > (UINT64_MAX - 9) / 10)
+            return -ERANGE;
+        value = value * 10 + (more ? (uint64_t)(*s - '0') : 0);
+        digits += more;
+        s += more;
+    }
+    if (point && *s >= '0' && *s <= '9') {
+        value += *s >= '5';
+        while (*s >= '0' && *s <= '9') {
+            s++;
+            digits++;
+        }
+    }
+    if (digits == 0)
+        return -EINVAL;
+    *out = value;
+    *rest = s;
+    return 0;
+}
+
+int value_decimal(const char *text, unsigned places, int64_t *out)
+{
+    uint64_t value;
+    const char *rest;
+    int code = read_decimal(text, places, &value, &rest);
+    if (code == 0 && *rest != '\0')
+        code = -EINVAL;
+    if (code == 0 && value > INT64_MAX)
+        code = -ERANGE;
+    if (code == 0)
+        *out = (int64_t)value;
+    return code;
+}
+
+int value_bool(const char *text, bool *out)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "n", "y", "f", "t", "0", "1"};
+    for (size_t i = 0; i < COUNT(words); i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            *out = i % 2;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+int value_size(const char *text, uint64_t *out_bytes)
+{
+    enum { PLACES = 6 }; /* a fraction's digits that count */
+    static const char units[] = "kmgtp";
+    uint64_t scaled;
+    const char *s;
+    int code = read_decimal(text, PLACES, &scaled, &s);
+    if (code < 0)
+        return code;
+    s += *s == ' ';
+    unsigned shift = 0;
+    const char *unit = *s != '\0' ? strchr(units, *s | 0x20) : NULL;
+    if (unit != NULL) {
+        shift = 10 * (unsigned)(unit - units + 1);
+        s++;
+    }
+    s += unit != NULL && (*s == 'i' || *s == 'I');
+    s += *s == 'b' || *s == 'B';
+    if (*s != '\0')
+        return -EINVAL;
+    unsigned __int128 bytes = ((unsigned __int128)scaled << shift) / 1000000u;
+    if (bytes > INT64_MAX)
+        return -ERANGE;
+    *out_bytes = (uint64_t)bytes;
+    return 0;
+}
+
+int value_duration(const char *text, uint64_t *out_ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t nanoseconds;
+    } units[] = {
+        {"ns", 1},           {"us", 1000},          {"\xc2\xb5s", 1000},    {"ms", 1000000},        {"s", 1000000000u},
+        {"m", 60000000000u}, {"h", 3600000000000u}, {"d", 86400000000000u}, {"w", 604800000000000u}};
+    if (strcmp(text, "0") == 0) {
+        *out_ms = 0;
+        return 0;
+    }
+    if (*text == '\0')
+        return -EINVAL;
+    unsigned __int128 total = 0;
+    for (const char *s = text; *s != '\0';) {
+        uint64_t scaled;
+        int code = read_decimal(s, 6, &scaled, &s);
+        if (code < 0)
+            return code;
+        size_t best = COUNT(units), length = 0;
+        for (size_t i = 0; i < COUNT(units); i++) {
+            size_t count = strlen(units[i].unit);
+            if (count > length && strncmp(s, units[i].unit, count) == 0) {
+                best = i;
+                length = count;
+            }
+        }
+        if (best == COUNT(units))
+            return -EINVAL;
+        total += (unsigned __int128)scaled * units[best].nanoseconds;
+        s += length;
+        if (total / 1000000u > INT64_MAX)
+            return -ERANGE;
+    }
+    /* total: 10^-6 nanoseconds */
+    *out_ms = (uint64_t)((total + 999999999999u) / 1000000000000u);
+    return 0;
+}
+
+int value_cpu_list(const char *text)
+{
+    enum { MOST = 8192 };
+    const char *s = text;
+    for (;;) {
+        unsigned ends[2] = {0, 0};
+        for (unsigned i = 0; i < 2; i++) {
+            if (*s < '0' || *s > '9')
+                return -EINVAL;
+            while (*s >= '0' && *s <= '9') {
+                ends[i] = ends[i] * 10 + (unsigned)(*s++ - '0');
+                if (ends[i] >= MOST)
+                    return -ERANGE;
+            }
+            if (i == 0 && *s != '-') {
+                ends[1] = ends[0];
+                break;
+            }
+            s += i == 0;
+        }
+        if (ends[1] < ends[0])
+            return -EINVAL;
+        if (*s == '\0')
+            return 0;
+        if (*s++ != ',')
+            return -EINVAL;
+    }
+}
+
+int value_address(const char *text, uint32_t *out)
+{
+    struct in_addr address;
+    if (inet_pton(AF_INET, text, &address) != 1)
+        return -EINVAL;
+    *out = ntohl(address.s_addr);
+    return 0;
+}
+
+bool value_is_ip(const char *text)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, text, &address) == 1 || inet_pton(AF_INET6, text, &address) == 1;
+}
+
+int value_subnet(const char *text, uint32_t *out, unsigned *out_prefix)
+{
+    char address[INET_ADDRSTRLEN];
+    const char *slash = strchr(text, '/');
+    if (slash == NULL || (size_t)(slash - text) >= sizeof address)
+        return -EINVAL;
+    memcpy(address, text, (size_t)(slash - text));
+    address[slash - text] = '\0';
+    uint32_t value;
+    size_t digits = strspn(slash + 1, "0123456789");
+    if (value_address(address, &value) < 0 || digits == 0 || digits > 2 || slash[1 + digits] != '\0')
+        return -EINVAL;
+    unsigned prefix = (unsigned)strtoul(slash + 1, NULL, 10);
+    if (prefix > 32)
+        return -EINVAL;
+    *out = value;
+    *out_prefix = prefix;
+    return 0;
+}
+
+int value_mode(const char *text, uint32_t *out)
+{
+    const char *s = text + (text[0] == '0' && (text[1] == 'o' || text[1] == 'O') ? 2 : 0);
+    uint32_t value = 0;
+    if (*s == '\0')
+        return -EINVAL;
+    for (; *s != '\0'; s++) {
+        if (*s < '0' || *s > '7')
+            return -EINVAL;
+        value = value * 8 + (uint32_t)(*s - '0');
+        if (value > 07777)
+            return -ERANGE;
+    }
+    *out = value;
+    return 0;
+}
+
+static int append(struct arena *arena, shoal_strings_t *list, size_t *room, struct text *word)
+{
+    if (list->count + 1 >= *room) {
+        size_t more = *room * 2 + 8;
+        char **grown = arena_array(arena, more, sizeof *grown);
+        if (grown == NULL)
+            return -ENOMEM;
+        if (list->count > 0)
+            memcpy(grown, list->items, list->count * sizeof *grown);
+        list->items = grown;
+        *room = more;
+    }
+    char *copy = word->failed ? NULL : arena_copy(arena, word->bytes, word->count);
+    if (copy == NULL)
+        return -ENOMEM;
+    list->items[list->count++] = copy;
+    list->items[list->count] = NULL;
+    word->count = 0;
+    return 0;
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+int value_split(struct arena *arena, const char *text, shoal_strings_t *out, const char **out_why)
+{
+    shoal_strings_t list = {0};
+    size_t room = 0;
+    struct text word = {0};
+    char quote = '\0';
+    bool begun = false;
+    int code = 0;
+    *out_why = NULL;
+    for (const char *s = text; code == 0 && *s != '\0'; s++) {
+        if (*s == '\\' && quote != '\'') {
+            if (*++s == '\0') {
+                *out_why = "ends in a backslash";
+                break;
+            }
+            text_add(&word, *s == 'n' ? "\n" : *s == 't' ? "\t" : s, 1); /* as Compose reads them */
+            begun = true;
+        } else if (quote != '\0' ? *s == quote : (*s == '\'' || *s == '"')) {
+            quote = quote != '\0' ? '\0' : *s;
+            begun = true;
+        } else if (quote == '\0' && is_space(*s)) {
+            code = begun ? append(arena, &list, &room, &word) : 0;
+            begun = false;
+        } else if (quote == '\0' && strchr(";&|<>()`", *s) != NULL) {
+            *out_why = "needs a shell (one of ; & | < > ( ) ` is not quoted); write [\"sh\", \"-c\", \"...\"]";
+            break;
+        } else {
+            text_add(&word, s, 1);
+            begun = true;
+        }
+    }
+    if (*out_why == NULL && quote != '\0')
+        *out_why = "has a quote that is not closed";
+    if (code == 0 && *out_why == NULL && begun)
+        code = append(arena, &list, &room, &word);
+    text_free(&word);
+    if (code == 0 && *out_why != NULL)
+        code = -EINVAL;
+    if (code == 0)
+        *out = list;
+    return code;
+}
+
+char *value_path(struct arena *arena, const char *dir, const char *path)
+{
+    bool absolute = *path == '/';
+    size_t dir_count = absolute ? 0 : strlen(dir), count = strlen(path);
+    char *out = arena_alloc(arena, dir_count + count + 3);
+    if (out == NULL)
+        return NULL;
+    char *joined = out + 1; /* written to out from the left while it is read from joined, which is never behind */
+    if (!absolute) {
+        memcpy(joined, dir, dir_count);
+        joined[dir_count++] = '/';
+    }
+    memcpy(joined + dir_count, path, count + 1);
+    size_t used = 0;
+    for (const char *s = joined; *s != '\0';) {
+        s += strspn(s, "/");
+        size_t part = strcspn(s, "/");
+        if (part == 2 && s[0] == '.' && s[1] == '.') {
+            while (used > 0 && out[--used] != '/')
+                ;
+        } else if (part > 0 && !(part == 1 && s[0] == '.')) {
+            out[used++] = '/';
+            memmove(out + used, s, part);
+            used += part;
+        }
+        s += part;
+    }
+    if (used == 0)
+        out[used++] = '/';
+    out[used] = '\0';
+    return out;
+}
