@@ -12,6 +12,7 @@ struct netlink {
     uv_poll_t poll;
     int fd;
     uint32_t last_seq;
+    size_t under_way; /* only then does the socket keep the loop going */
     struct netlink_request *buckets[BUCKETS];
     void (*close_cb)(void *data);
     void *close_data;
@@ -39,11 +40,19 @@ static struct netlink_request **find(struct netlink *netlink, uint32_t seq)
     return at;
 }
 
-static void finish(struct netlink_request **at, int status)
+static void take_out(struct netlink *netlink, struct netlink_request **at)
 {
     struct netlink_request *request = *at;
     *at = request->next;
     request->seq = 0;
+    if (--netlink->under_way == 0)
+        uv_unref((uv_handle_t *)&netlink->poll);
+}
+
+static void finish(struct netlink *netlink, struct netlink_request **at, int status)
+{
+    struct netlink_request *request = *at;
+    take_out(netlink, at);
     request->done(request, status);
 }
 
@@ -63,7 +72,7 @@ static void fail_all(struct netlink *netlink)
     for (struct netlink_request *at = all; at != NULL; at = at->next)
         at->seq = BUCKETS * (at->seq / BUCKETS + 1);
     while (netlink->buckets[0] != NULL)
-        finish(&netlink->buckets[0], -ENOBUFS);
+        finish(netlink, &netlink->buckets[0], -ENOBUFS);
 }
 
 static void on_message(struct netlink *netlink, const struct nlmsghdr *header)
@@ -73,7 +82,7 @@ static void on_message(struct netlink *netlink, const struct nlmsghdr *header)
         return; /* cancelled */
     if (header->nlmsg_type == NLMSG_ERROR) {
         const struct nlmsgerr *answer = NLMSG_DATA(header);
-        finish(at, header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? answer->error : -EBADMSG);
+        finish(netlink, at, header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? answer->error : -EBADMSG);
     } else if ((*at)->on_reply != NULL) {
         (*at)->on_reply(*at, header);
     }
@@ -162,6 +171,8 @@ int netlink_send(struct netlink *netlink, struct nl_msg *const *messages, struct
         requests[i]->next = *bucket;
         *bucket = requests[i];
     }
+    netlink->under_way += count;
+    uv_ref((uv_handle_t *)&netlink->poll);
     return 0;
 }
 
@@ -170,11 +181,9 @@ void netlink_cancel(struct netlink *netlink, struct netlink_request *request)
     if (request->seq == 0)
         return;
     struct netlink_request **at = find(netlink, request->seq);
-    while (*at != NULL && *at != request)
+    while (*at != request)
         at = &(*at)->next;
-    if (*at != NULL)
-        *at = request->next;
-    request->seq = 0;
+    take_out(netlink, at);
 }
 
 int netlink_open_blocking(shoal_error_t *err)
