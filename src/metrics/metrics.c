@@ -7,12 +7,12 @@
 #include "metrics/process.h"
 
 enum {
-    ROOM_BYTES = 4 << 20, /* by default: a round of some four thousand containers. Pages that were never used cost nothing */
+    ROOM_BYTES = 4 << 20, /* by default: a round of some 4,000 containers; pages that were never used cost nothing */
     FLUSH_MS = 1000       /* how long the end waits for a slow reader */
 };
 
 struct metrics {
-    uv_loop_t *loop;               /* outlives us */
+    uv_loop_t *loop;                /* outlives us */
     shoal_supervisor_t *supervisor; /* outlives us */
     struct metrics_source source;
     size_t room_bytes;
@@ -20,12 +20,12 @@ struct metrics {
     struct writer *writer; /* owned */
     uv_timer_t timer;
     struct lag lag;
-    uv_work_t counting; /* of the descriptors, on kernels where that takes a while */
+    uv_work_t counting;    /* of the descriptors, on kernels where that takes a while */
     uint64_t counting_fds; /* its result: the worker's until on_counted */
     uint64_t counted_fds;
     bool is_counting, round_open;
     unsigned parts_open;
-    struct text line; /* the record that is being made; its memory is used again and again */
+    struct text line;          /* the record that is being made; its memory is used again and again */
     uint64_t gap_from, gap_to; /* lost events that the reader has not been told of; gap_from 0: none */
     uint64_t stdout_dropped, log_dropped;
     void (*close_cb)(void *data);

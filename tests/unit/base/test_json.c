@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -52,13 +53,13 @@ static void quotes_strings(void **state)
         {"\xed\x9f\xbf\xee\x80\x80", 6, "\"\xed\x9f\xbf\xee\x80\x80\""}, /* the neighbours of the surrogates */
         {"\xf4\x8f\xbf\xbf", 4, "\"\xf4\x8f\xbf\xbf\""},                 /* U+10FFFF, the last one */
         {"\x80", 1, "\"\\ufffd\""},
-        {"\xc0\xaf", 2, "\"\\ufffd\\ufffd\""},                                 /* overlong */
-        {"\xe0\x9f\xbf", 3, "\"\\ufffd\\ufffd\\ufffd\""},                      /* overlong */
-        {"\xf0\x8f\xbf\xbf", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\""},           /* overlong */
-        {"\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\""},                      /* surrogate */
-        {"\xf4\x90\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\""},           /* behind U+10FFFF */
-        {"\xe2\x82", 2, "\"\\ufffd\\ufffd\""},                                 /* cut off by the end */
-        {"\xe2\x82\xac", 2, "\"\\ufffd\\ufffd\""},                             /* ... although the next byte is there */
+        {"\xc0\xaf", 2, "\"\\ufffd\\ufffd\""},                       /* overlong */
+        {"\xe0\x9f\xbf", 3, "\"\\ufffd\\ufffd\\ufffd\""},            /* overlong */
+        {"\xf0\x8f\xbf\xbf", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* overlong */
+        {"\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\""},            /* surrogate */
+        {"\xf4\x90\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\""}, /* behind U+10FFFF */
+        {"\xe2\x82", 2, "\"\\ufffd\\ufffd\""},                       /* cut off by the end */
+        {"\xe2\x82\xac", 2, "\"\\ufffd\\ufffd\""},                   /* ... although the next byte is there */
         {"\xe2(\xac", 3, "\"\\ufffd(\\ufffd\""},
         {"\xff\xfe", 2, "\"\\ufffd\\ufffd\""},
     };
@@ -86,8 +87,8 @@ static void writes_numbers(void **state)
         double value;
         const char *json;
     } rows[] = {
-        {0, "0.00"},       {0.004, "0.00"},    {0.125, "0.12"},   {1.5, "1.50"},
-        {-0.5, "-0.50"},   {100, "100.00"},    {99.999, "100.00"}, {12345678.25, "12345678.25"},
+        {0, "0.00"},     {0.004, "0.00"}, {0.125, "0.12"},    {1.5, "1.50"},
+        {-0.5, "-0.50"}, {100, "100.00"}, {99.999, "100.00"}, {12345678.25, "12345678.25"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct text out = {0};
@@ -136,10 +137,8 @@ static void ignores_the_locale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(puts_commas),
-        cmocka_unit_test(quotes_strings),
-        cmocka_unit_test(writes_numbers),
-        cmocka_unit_test(leaves_out_what_is_no_number),
+        cmocka_unit_test(puts_commas),        cmocka_unit_test(quotes_strings),
+        cmocka_unit_test(writes_numbers),     cmocka_unit_test(leaves_out_what_is_no_number),
         cmocka_unit_test(ignores_the_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -81,9 +82,17 @@ static void distances(void **state)
         const char *a, *b;
         unsigned distance;
     } rows[] = {
-        {"", "", 0},           {"", "abc", 3},        {"abc", "", 3},         {"same", "same", 0},
-        {"image", "imgae", 1}, {"image", "images", 1}, {"image", "mage", 1},   {"image", "imbge", 1},
-        {"ab", "ba", 1},       {"kitten", "sitting", 3}, {"mem_limit", "memlimit", 1},
+        {"", "", 0},
+        {"", "abc", 3},
+        {"abc", "", 3},
+        {"same", "same", 0},
+        {"image", "imgae", 1},
+        {"image", "images", 1},
+        {"image", "mage", 1},
+        {"image", "imbge", 1},
+        {"ab", "ba", 1},
+        {"kitten", "sitting", 3},
+        {"mem_limit", "memlimit", 1},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         assert_int_equal(base_word_distance(rows[i].a, rows[i].b), rows[i].distance);
@@ -110,9 +119,12 @@ static void hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(grows_and_terminates), cmocka_unit_test(holds_every_length),
-        cmocka_unit_test(take_moves_the_bytes), cmocka_unit_test(failure_is_kept_until_the_end),
-        cmocka_unit_test(formats),              cmocka_unit_test(distances),
+        cmocka_unit_test(grows_and_terminates),
+        cmocka_unit_test(holds_every_length),
+        cmocka_unit_test(take_moves_the_bytes),
+        cmocka_unit_test(failure_is_kept_until_the_end),
+        cmocka_unit_test(formats),
+        cmocka_unit_test(distances),
         cmocka_unit_test(hashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -155,7 +156,8 @@ static void writes_lines_as_docker_does(void **state)
         {"empty", {{1, "\n\n"}}, OUT("\\n") OUT("\\n")},
         {"in pieces", {{1, "he"}, {1, "ll"}, {1, "o\nwor"}, {1, "ld\n"}}, OUT("hello\\n") OUT("world\\n")},
         {"no end", {{1, "a\nb"}}, OUT("a\\n") OUT("b")},
-        {"streams apart", {{1, "o1"}, {2, "e1\ne2"}, {1, "o2\n"}, {2, "!\n"}},
+        {"streams apart",
+         {{1, "o1"}, {2, "e1\ne2"}, {1, "o2\n"}, {2, "!\n"}},
          ERR("e1\\n") OUT("o1o2\\n") ERR("e2!\\n")},
         {"both without end", {{2, "e"}, {1, "o"}}, OUT("o") ERR("e")},
         {"quoted", {{1, "\"\\\r\xff\n"}}, OUT("\\\"\\\\\\u000d\\ufffd\\n")},

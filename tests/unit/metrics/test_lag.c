@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -17,9 +18,9 @@ static void reads_quantiles(void **state)
         {0, 0, 1, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT},
         {0, 1, 1, 0, 0, 0},
         {15, 16, 1, 15, 15, 15},
-        {1000, 1001, 1, 1000, 1000, 1000},   /* one value: the edge is cut at the maximum */
-        {1, 11, 1, 5, 10, 10},               /* exact when small */
-        {1, 101, 1, 51, 100, 100},           /* in the buckets 48..51 and 96..103; the latter's edge is above the maximum */
+        {1000, 1001, 1, 1000, 1000, 1000}, /* one value: the edge is cut at the maximum */
+        {1, 11, 1, 5, 10, 10},             /* exact when small */
+        {1, 101, 1, 51, 100, 100}, /* in the buckets 48..51 and 96..103; the latter's edge is above the maximum */
         {10000, 1010000, 10000, 524287, 1000000, 1000000},
         {UINT64_MAX - 1, UINT64_MAX, 1, UINT64_MAX - 1, UINT64_MAX - 1, UINT64_MAX - 1},
     };

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+
 #include <cmocka.h>
 
 #include "metrics/ndjson.h"
@@ -21,15 +22,33 @@ static void events(void **state)
         {{.kind = SHOAL_EVENT_CREATE}, EVENT("create", "")},
         {{.kind = SHOAL_EVENT_START, .pid = 4242, .took_usec = 3100},
          EVENT("start", ",\"pid\":4242,\"took_usec\":3100")},
-        {{.kind = SHOAL_EVENT_DIE, .pid = 4242, .exit_code = 3, .cause = SHOAL_CAUSE_EXIT, .restart = "no",
-          .wall_usec = 1000000, .usage_usec = 500, .peak_bytes = 4096},
+        {{.kind = SHOAL_EVENT_DIE,
+          .pid = 4242,
+          .exit_code = 3,
+          .cause = SHOAL_CAUSE_EXIT,
+          .restart = "no",
+          .wall_usec = 1000000,
+          .usage_usec = 500,
+          .peak_bytes = 4096},
          EVENT("die", ",\"pid\":4242,\"exitCode\":3,\"cause\":\"exit\",\"restart\":\"no\",\"wall_usec\":1000000,"
                       "\"usage_usec\":500,\"peak\":4096")},
-        {{.kind = SHOAL_EVENT_DIE, .exit_code = 137, .signal = SIGKILL, .cause = SHOAL_CAUSE_OOM, .restart = "backoff",
-          .wall_usec = 7, .usage_usec = SHOAL_ABSENT, .peak_bytes = SHOAL_ABSENT},
-         EVENT("die", ",\"exitCode\":137,\"signal\":\"SIGKILL\",\"cause\":\"oom\",\"restart\":\"backoff\",\"wall_usec\":7")},
-        {{.kind = SHOAL_EVENT_DIE, .exit_code = 127, .cause = SHOAL_CAUSE_FAILED, .restart = "no",
-          .error = "demo-web-1: exec \"nope\": No such file or directory", .usage_usec = 1, .peak_bytes = 1},
+        {{.kind = SHOAL_EVENT_DIE,
+          .exit_code = 137,
+          .signal = SIGKILL,
+          .cause = SHOAL_CAUSE_OOM,
+          .restart = "backoff",
+          .wall_usec = 7,
+          .usage_usec = SHOAL_ABSENT,
+          .peak_bytes = SHOAL_ABSENT},
+         EVENT("die",
+               ",\"exitCode\":137,\"signal\":\"SIGKILL\",\"cause\":\"oom\",\"restart\":\"backoff\",\"wall_usec\":7")},
+        {{.kind = SHOAL_EVENT_DIE,
+          .exit_code = 127,
+          .cause = SHOAL_CAUSE_FAILED,
+          .restart = "no",
+          .error = "demo-web-1: exec \"nope\": No such file or directory",
+          .usage_usec = 1,
+          .peak_bytes = 1},
          EVENT("die", ",\"exitCode\":127,\"cause\":\"failed\",\"restart\":\"no\","
                       "\"error\":\"demo-web-1: exec \\\"nope\\\": No such file or directory\"")},
         {{.kind = SHOAL_EVENT_OOM, .count = 2}, EVENT("oom", ",\"count\":2")},
@@ -93,7 +112,8 @@ static void signals(void **state)
         struct text out = {0};
         ndjson_event(&out, &(shoal_event_t){.kind = SHOAL_EVENT_KILL, .signal = rows[i].number});
         AUTO_FREE char *wanted = base_format(
-            "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"type\":\"event\",\"seq\":0,\"event\":\"kill\"%s\n", rows[i].member);
+            "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"type\":\"event\",\"seq\":0,\"event\":\"kill\"%s\n",
+            rows[i].member);
         assert_string_equal(out.bytes, wanted);
         text_free(&out);
     }
@@ -148,48 +168,52 @@ static void samples(void **state)
     s.pressure.cpu = (shoal_pressure_line_t){1.5, 0, 100, SHOAL_ABSENT};
     s.pressure.memory = (shoal_pressure_line_t){0, 0, 0, 0};
     s.pressure.io = (shoal_pressure_line_t){99.99, 12.25, 3, UINT64_MAX - 1};
-    assert_sample(&s, ",\"cpu\":{\"usage_usec\":1,\"user_usec\":2,\"system_usec\":3,\"nr_throttled\":4,\"throttled_usec\":5},"
-                      "\"memory\":{\"current\":6,\"peak\":7,\"max\":8,\"anon\":9,\"file\":10,"
-                      "\"events\":{\"high\":11,\"max\":12,\"oom\":13,\"oom_kill\":14}},"
-                      "\"pids\":{\"current\":15,\"max\":16},"
-                      "\"io\":{\"rbytes\":17,\"wbytes\":18,\"rios\":19,\"wios\":20},"
-                      "\"net\":{\"rx_bytes\":21,\"rx_packets\":22,\"rx_dropped\":23,"
-                      "\"tx_bytes\":24,\"tx_packets\":25,\"tx_dropped\":26},"
-                      "\"pressure\":{\"cpu\":{\"some_avg10\":1.50,\"some_total\":100},"
-                      "\"memory\":{\"some_avg10\":0.00,\"some_total\":0,\"full_avg10\":0.00,\"full_total\":0},"
-                      "\"io\":{\"some_avg10\":99.99,\"some_total\":3,\"full_avg10\":12.25,"
-                      "\"full_total\":18446744073709551614}}");
+    assert_sample(
+        &s, ",\"cpu\":{\"usage_usec\":1,\"user_usec\":2,\"system_usec\":3,\"nr_throttled\":4,\"throttled_usec\":5},"
+            "\"memory\":{\"current\":6,\"peak\":7,\"max\":8,\"anon\":9,\"file\":10,"
+            "\"events\":{\"high\":11,\"max\":12,\"oom\":13,\"oom_kill\":14}},"
+            "\"pids\":{\"current\":15,\"max\":16},"
+            "\"io\":{\"rbytes\":17,\"wbytes\":18,\"rios\":19,\"wios\":20},"
+            "\"net\":{\"rx_bytes\":21,\"rx_packets\":22,\"rx_dropped\":23,"
+            "\"tx_bytes\":24,\"tx_packets\":25,\"tx_dropped\":26},"
+            "\"pressure\":{\"cpu\":{\"some_avg10\":1.50,\"some_total\":100},"
+            "\"memory\":{\"some_avg10\":0.00,\"some_total\":0,\"full_avg10\":0.00,\"full_total\":0},"
+            "\"io\":{\"some_avg10\":99.99,\"some_total\":3,\"full_avg10\":12.25,"
+            "\"full_total\":18446744073709551614}}");
 }
 
 static void fleet_supervisor_and_gap(void **state)
 {
     (void)state;
     struct text out = {0};
-    ndjson_fleet(&out, &(shoal_fleet_sample_t){.time_usec = TIME, .project = "demo", .running = 998, .starting = 2,
-                                               .starts = 1000});
+    ndjson_fleet(&out, &(shoal_fleet_sample_t){
+                           .time_usec = TIME, .project = "demo", .running = 998, .starting = 2, .starts = 1000});
     ndjson_gap(&out, TIME, 3, 40);
-    struct ndjson_supervisor self = {.time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300},
-                                     .stdout_dropped = 4, .log_dropped = 5};
+    struct ndjson_supervisor self = {
+        .time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .stdout_dropped = 4, .log_dropped = 5};
     ndjson_supervisor(&out, &self);
-    self = (struct ndjson_supervisor){.time_usec = TIME, .rss_bytes = SHOAL_ABSENT, .fds = SHOAL_ABSENT,
+    self = (struct ndjson_supervisor){.time_usec = TIME,
+                                      .rss_bytes = SHOAL_ABSENT,
+                                      .fds = SHOAL_ABSENT,
                                       .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
     ndjson_supervisor(&out, &self);
     assert_string_equal(
         out.bytes,
         HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,\"starts\":1000,"
-                      "\"deaths\":0}\n"
-        HEAD("gap") ",\"from\":3,\"to\":40}\n"
-        HEAD("supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":20,\"max\":300},"
-                           "\"stdout_dropped\":4,\"log_dropped\":5}\n"
-        HEAD("supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");
+                      "\"deaths\":0}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
+                          "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":20,\"max\":300},"
+                                        "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(
+                                            "supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");
     text_free(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),  cmocka_unit_test(names),
-        cmocka_unit_test(signals), cmocka_unit_test(samples),
+        cmocka_unit_test(events),
+        cmocka_unit_test(names),
+        cmocka_unit_test(signals),
+        cmocka_unit_test(samples),
         cmocka_unit_test(fleet_supervisor_and_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

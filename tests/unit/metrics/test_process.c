@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"

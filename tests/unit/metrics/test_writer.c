@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
+
 #include <cmocka.h>
 
 #include "base/base.h"
@@ -154,10 +155,8 @@ static const struct kind {
     void (*make)(struct fixture *f);
     bool bounded; /* it is full some time */
 } kinds[] = {
-    {"pipe", make_pipe, true},
-    {"socket", make_socket, true},
-    {"terminal", make_terminal, true},
-    {"terminal master", make_terminal_master, true},
+    {"pipe", make_pipe, true},         {"socket", make_socket, true},
+    {"terminal", make_terminal, true}, {"terminal master", make_terminal_master, true},
     {"file", make_file, false},
 };
 
