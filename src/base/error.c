@@ -3,12 +3,11 @@
 
 #include "base/base.h"
 
-/* Put the formatted words at the start of err; returns the length they wanted. */
-static size_t put_words(shoal_error_t *err, const char *fmt, va_list args)
+/* The length that vsnprintf wanted; none for a format that cannot be carried out (the code still says what went wrong). */
+static size_t words_wanted(shoal_error_t *err, int wanted)
 {
-    int wanted = vsnprintf(err->text, sizeof err->text, fmt, args);
     if (wanted < 0)
-        err->text[0] = '\0'; /* a format that cannot be carried out: the code still says what went wrong */
+        err->text[0] = '\0';
     return wanted < 0 ? 0 : (size_t)wanted;
 }
 
@@ -40,7 +39,7 @@ int shoal_fail(shoal_error_t *err, int code, const char *fmt, ...)
         return code;
     va_list args;
     va_start(args, fmt);
-    size_t wanted = put_words(err, fmt, args);
+    size_t wanted = words_wanted(err, vsnprintf(err->text, sizeof err->text, fmt, args));
     va_end(args);
     err->code = code;
     if (code < 0) {
@@ -57,7 +56,7 @@ int shoal_refuse(shoal_error_t *err, int code, const char *fmt, ...)
         return code;
     va_list args;
     va_start(args, fmt);
-    size_t wanted = put_words(err, fmt, args);
+    size_t wanted = words_wanted(err, vsnprintf(err->text, sizeof err->text, fmt, args));
     va_end(args);
     err->code = code;
     finish(err, wanted);
@@ -72,7 +71,7 @@ int shoal_within(shoal_error_t *err, const char *fmt, ...)
     memcpy(inner, err->text, sizeof inner);
     va_list args;
     va_start(args, fmt);
-    size_t wanted = put_words(err, fmt, args);
+    size_t wanted = words_wanted(err, vsnprintf(err->text, sizeof err->text, fmt, args));
     va_end(args);
     finish(err, add_words(err, wanted, inner));
     return err->code;

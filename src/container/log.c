@@ -256,6 +256,8 @@ static void put_record(struct log *log, int stream, const char *time, const char
         count_lost(log, count, -ENOMEM);
         out->failed = false;
         out->count = mark;
+        if (mark == 0)
+            text_free(out); /* nothing pending holds nothing */
     }
 }
 

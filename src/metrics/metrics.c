@@ -7,9 +7,8 @@
 #include "metrics/process.h"
 
 enum {
-    ROOM_BYTES =
-        4 << 20,    /* by default: a round of some four thousand containers. Pages that were never used cost nothing */
-    FLUSH_MS = 1000 /* how long the end waits for a slow reader */
+    ROOM_BYTES = 4 << 20, /* by default: a round of some 4,000 containers; pages that were never used cost nothing */
+    FLUSH_MS = 1000       /* how long the end waits for a slow reader */
 };
 
 struct metrics {
@@ -33,23 +32,16 @@ struct metrics {
     void *close_data;
 };
 
-static bool put_text(struct metrics *m, struct text *line)
-{
-    bool taken = !line->failed && writer_put(m->writer, line->bytes, line->count) == 0;
-    if (line->failed)
-        text_free(line);
-    line->count = 0;
-    return taken;
-}
-
-/* Lost events are told before anything else is, so that seq never jumps without a word. */
-static bool put_gap(struct metrics *m)
+/* Lost events are told before anything else is, so that seq never jumps without a word; but not before the behind bytes of
+ * the record that follows fit too, or else a full ring would be filled with gaps. */
+static bool put_gap(struct metrics *m, size_t behind)
 {
     if (m->gap_from == 0)
         return true;
     struct text line = {0};
     ndjson_gap(&line, base_realtime_usec(), m->gap_from, m->gap_to);
-    bool taken = put_text(m, &line);
+    bool taken = !line.failed && line.count + behind <= writer_room(m->writer) &&
+                 writer_put(m->writer, line.bytes, line.count) == 0;
     text_free(&line);
     if (taken)
         m->gap_from = m->gap_to = 0;
@@ -58,7 +50,10 @@ static bool put_gap(struct metrics *m)
 
 static bool put_line(struct metrics *m)
 {
-    bool taken = put_gap(m) && put_text(m, &m->line);
+    bool taken = !m->line.failed && put_gap(m, m->line.count) &&
+                 writer_put(m->writer, m->line.bytes, m->line.count) == 0;
+    if (m->line.failed)
+        text_free(&m->line); /* no memory for this one; the next begins anew */
     m->line.count = 0;
     m->stdout_dropped += !taken;
     return taken;
@@ -223,7 +218,7 @@ void metrics_close(struct metrics *m, void (*cb)(void *data), void *data)
     m->close_cb = cb;
     m->close_data = data;
     m->source.unsubscribe(m->supervisor, &m->subscriber);
-    (void)put_gap(m);
+    (void)put_gap(m, 0);
     uv_close((uv_handle_t *)&m->timer, on_handle_closed);
     lag_close(&m->lag, on_handle_closed);
     writer_close(m->writer, FLUSH_MS, on_writer_closed, m);

@@ -170,10 +170,11 @@ struct counter {
     size_t offset; /* of an uint64_t in shoal_sample_t, or in shoal_fleet_sample_t */
 };
 
-#define SAMPLE(object, name)                                                                                           \
-    {                                                                                                                  \
-#name, offsetof(shoal_sample_t, object.name)                                                                   \
-    }
+/* The formatter takes these braces for a block. */
+/* clang-format off */
+#define SAMPLE(object, name) {#name, offsetof(shoal_sample_t, object.name)}
+#define FLEET(name) {#name, offsetof(shoal_fleet_sample_t, name)}
+/* clang-format on */
 
 static const struct counter cpu_counters[] = {
     SAMPLE(cpu, usage_usec),   SAMPLE(cpu, user_usec),      SAMPLE(cpu, system_usec),
@@ -204,11 +205,6 @@ static const struct pressure {
     const char *key;
     size_t offset; /* of a shoal_pressure_line_t in shoal_sample_t */
 } pressures[] = {SAMPLE(pressure, cpu), SAMPLE(pressure, memory), SAMPLE(pressure, io)};
-
-#define FLEET(name)                                                                                                    \
-    {                                                                                                                  \
-#name, offsetof(shoal_fleet_sample_t, name)                                                                    \
-    }
 
 static const struct counter fleet_counters[] = {
     FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited), FLEET(starts), FLEET(deaths),

@@ -1,12 +1,9 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
-
-#include <errno.h>
-#include <string.h>
 
 #include "base/base.h"
 

@@ -1,0 +1,220 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "metrics/ndjson.h"
+
+#define TIME 1769860800000001u
+#define HEAD(type) "{\"time\":\"2026-01-31T12:00:00.000001Z\",\"type\":\"" type "\""
+#define WHO "\"project\":\"demo\",\"service\":\"web\",\"container\":\"demo-web-1\",\"id\":\"ab12\""
+#define EVENT(name, rest) HEAD("event") ",\"seq\":12,\"event\":\"" name "\"," WHO rest "}\n"
+
+static void events(void **state)
+{
+    (void)state;
+    static const struct {
+        shoal_event_t event;
+        const char *line;
+    } rows[] = {
+        {{.kind = SHOAL_EVENT_CREATE}, EVENT("create", "")},
+        {{.kind = SHOAL_EVENT_START, .pid = 4242, .took_usec = 3100},
+         EVENT("start", ",\"pid\":4242,\"took_usec\":3100")},
+        {{.kind = SHOAL_EVENT_DIE,
+          .pid = 4242,
+          .exit_code = 3,
+          .cause = SHOAL_CAUSE_EXIT,
+          .restart = "no",
+          .wall_usec = 1000000,
+          .usage_usec = 500,
+          .peak_bytes = 4096},
+         EVENT("die", ",\"pid\":4242,\"exitCode\":3,\"cause\":\"exit\",\"restart\":\"no\",\"wall_usec\":1000000,"
+                      "\"usage_usec\":500,\"peak\":4096")},
+        {{.kind = SHOAL_EVENT_DIE,
+          .exit_code = 137,
+          .signal = SIGKILL,
+          .cause = SHOAL_CAUSE_OOM,
+          .restart = "backoff",
+          .wall_usec = 7,
+          .usage_usec = SHOAL_ABSENT,
+          .peak_bytes = SHOAL_ABSENT},
+         EVENT("die",
+               ",\"exitCode\":137,\"signal\":\"SIGKILL\",\"cause\":\"oom\",\"restart\":\"backoff\",\"wall_usec\":7")},
+        {{.kind = SHOAL_EVENT_DIE,
+          .exit_code = 127,
+          .cause = SHOAL_CAUSE_FAILED,
+          .restart = "no",
+          .error = "demo-web-1: exec \"nope\": No such file or directory",
+          .usage_usec = 1,
+          .peak_bytes = 1},
+         EVENT("die", ",\"exitCode\":127,\"cause\":\"failed\",\"restart\":\"no\","
+                      "\"error\":\"demo-web-1: exec \\\"nope\\\": No such file or directory\"")},
+        {{.kind = SHOAL_EVENT_OOM, .count = 2}, EVENT("oom", ",\"count\":2")},
+        {{.kind = SHOAL_EVENT_LIMIT, .count = 9}, EVENT("limit", ",\"count\":9")},
+        {{.kind = SHOAL_EVENT_KILL, .pid = 4242, .signal = SIGTERM},
+         EVENT("kill", ",\"pid\":4242,\"signal\":\"SIGTERM\"")},
+        {{.kind = SHOAL_EVENT_STOP, .exit_code = 143, .signal = SIGTERM, .cause = SHOAL_CAUSE_STOP},
+         EVENT("stop", ",\"exitCode\":143,\"signal\":\"SIGTERM\",\"cause\":\"stop\"")},
+        {{.kind = SHOAL_EVENT_RESTART, .pid = 4243, .took_usec = 900, .attempt = 2},
+         EVENT("restart", ",\"pid\":4243,\"took_usec\":900,\"attempt\":2")},
+        {{.kind = SHOAL_EVENT_BACKOFF, .delay_usec = 100000, .attempt = 1},
+         EVENT("backoff", ",\"delay_usec\":100000,\"attempt\":1")},
+        {{.kind = SHOAL_EVENT_DESTROY}, EVENT("destroy", "")},
+        {{.kind = SHOAL_EVENT_NETWORK_CONNECT, .network = "demo_front", .address = 0x0a050007},
+         EVENT("connect", ",\"network\":\"demo_front\",\"address\":\"10.5.0.7\"")},
+        {{.kind = SHOAL_EVENT_NETWORK_DISCONNECT, .network = "demo_front", .address = 0xfffefdfc},
+         EVENT("disconnect", ",\"network\":\"demo_front\",\"address\":\"255.254.253.252\"")},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        shoal_event_t event = rows[i].event;
+        event.seq = 12;
+        event.time_usec = TIME;
+        event.project = "demo";
+        event.service = "web";
+        event.container = "demo-web-1";
+        event.id = "ab12";
+        struct text out = {0};
+        ndjson_event(&out, &event);
+        assert_string_equal(out.bytes, rows[i].line);
+        text_free(&out);
+    }
+}
+
+static void names(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < SHOAL_EVENT_COUNT; kind++)
+        assert_string_not_equal(shoal_event_name((shoal_event_kind_t)kind), "unknown");
+    assert_string_equal(shoal_event_name(SHOAL_EVENT_COUNT), "unknown");
+    for (int cause = 0; cause <= SHOAL_CAUSE_LOST; cause++)
+        assert_string_not_equal(shoal_cause_name((shoal_cause_t)cause), "unknown");
+    assert_string_equal(shoal_cause_name((shoal_cause_t)(SHOAL_CAUSE_LOST + 1)), "unknown");
+}
+
+static void signals(void **state)
+{
+    (void)state;
+    const struct {
+        int number;
+        const char *member;
+    } rows[] = {
+        {0, "}"},
+        {SIGHUP, ",\"signal\":\"SIGHUP\"}"},
+        {SIGSEGV, ",\"signal\":\"SIGSEGV\"}"},
+        {SIGRTMIN, ",\"signal\":\"SIGRTMIN\"}"},
+        {SIGRTMIN + 3, ",\"signal\":\"SIGRTMIN+3\"}"},
+        {SIGRTMAX, ",\"signal\":\"SIGRTMIN+30\"}"},
+        {33, ",\"signal\":\"SIG33\"}"}, /* the C library keeps it for itself */
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct text out = {0};
+        ndjson_event(&out, &(shoal_event_t){.kind = SHOAL_EVENT_KILL, .signal = rows[i].number});
+        AUTO_FREE char *wanted = base_format(
+            "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"type\":\"event\",\"seq\":0,\"event\":\"kill\"%s\n",
+            rows[i].member);
+        assert_string_equal(out.bytes, wanted);
+        text_free(&out);
+    }
+}
+
+static shoal_sample_t empty_sample(void)
+{
+    shoal_sample_t sample;
+    memset(&sample, 0xff, sizeof sample); /* SHOAL_ABSENT in every counter */
+    sample.time_usec = TIME;
+    sample.project = "demo";
+    sample.service = "web";
+    sample.container = "demo-web-1";
+    sample.id = "ab12";
+    sample.state = "running";
+    return sample;
+}
+
+static void assert_sample(const shoal_sample_t *sample, const char *rest)
+{
+    struct text out = {0};
+    ndjson_sample(&out, sample);
+    AUTO_FREE char *wanted = base_format("%s,%s,\"state\":\"running\"%s}\n", HEAD("container"), WHO, rest);
+    assert_string_equal(out.bytes, wanted);
+    text_free(&out);
+}
+
+static void samples(void **state)
+{
+    (void)state;
+    shoal_sample_t s = empty_sample();
+    assert_sample(&s, "");
+    s.pids.current = 0;
+    assert_sample(&s, ",\"pids\":{\"current\":0}"); /* 0 is a value */
+    s.memory.events.oom_kill = 1;
+    s.io.rios = 5;
+    assert_sample(&s, ",\"memory\":{\"events\":{\"oom_kill\":1}},\"pids\":{\"current\":0},\"io\":{\"rios\":5}");
+    s = empty_sample();
+    s.pressure.memory.full_total = 77;
+    s.pressure.memory.full_avg10 = 0.5;
+    assert_sample(&s, ",\"pressure\":{\"memory\":{\"full_avg10\":0.50,\"full_total\":77}}");
+
+    uint64_t n = 0;
+    s.cpu.usage_usec = ++n, s.cpu.user_usec = ++n, s.cpu.system_usec = ++n;
+    s.cpu.nr_throttled = ++n, s.cpu.throttled_usec = ++n;
+    s.memory.current = ++n, s.memory.peak = ++n, s.memory.max = ++n, s.memory.anon = ++n, s.memory.file = ++n;
+    s.memory.events.high = ++n, s.memory.events.max = ++n, s.memory.events.oom = ++n, s.memory.events.oom_kill = ++n;
+    s.pids.current = ++n, s.pids.max = ++n;
+    s.io.rbytes = ++n, s.io.wbytes = ++n, s.io.rios = ++n, s.io.wios = ++n;
+    s.net.rx_bytes = ++n, s.net.rx_packets = ++n, s.net.rx_dropped = ++n;
+    s.net.tx_bytes = ++n, s.net.tx_packets = ++n, s.net.tx_dropped = ++n;
+    s.pressure.cpu = (shoal_pressure_line_t){1.5, 0, 100, SHOAL_ABSENT};
+    s.pressure.memory = (shoal_pressure_line_t){0, 0, 0, 0};
+    s.pressure.io = (shoal_pressure_line_t){99.99, 12.25, 3, UINT64_MAX - 1};
+    assert_sample(
+        &s, ",\"cpu\":{\"usage_usec\":1,\"user_usec\":2,\"system_usec\":3,\"nr_throttled\":4,\"throttled_usec\":5},"
+            "\"memory\":{\"current\":6,\"peak\":7,\"max\":8,\"anon\":9,\"file\":10,"
+            "\"events\":{\"high\":11,\"max\":12,\"oom\":13,\"oom_kill\":14}},"
+            "\"pids\":{\"current\":15,\"max\":16},"
+            "\"io\":{\"rbytes\":17,\"wbytes\":18,\"rios\":19,\"wios\":20},"
+            "\"net\":{\"rx_bytes\":21,\"rx_packets\":22,\"rx_dropped\":23,"
+            "\"tx_bytes\":24,\"tx_packets\":25,\"tx_dropped\":26},"
+            "\"pressure\":{\"cpu\":{\"some_avg10\":1.50,\"some_total\":100},"
+            "\"memory\":{\"some_avg10\":0.00,\"some_total\":0,\"full_avg10\":0.00,\"full_total\":0},"
+            "\"io\":{\"some_avg10\":99.99,\"some_total\":3,\"full_avg10\":12.25,"
+            "\"full_total\":18446744073709551614}}");
+}
+
+static void fleet_supervisor_and_gap(void **state)
+{
+    (void)state;
+    struct text out = {0};
+    ndjson_fleet(&out, &(shoal_fleet_sample_t){
+                           .time_usec = TIME, .project = "demo", .running = 998, .starting = 2, .starts = 1000});
+    ndjson_gap(&out, TIME, 3, 40);
+    struct ndjson_supervisor self = {
+        .time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .stdout_dropped = 4, .log_dropped = 5};
+    ndjson_supervisor(&out, &self);
+    self = (struct ndjson_supervisor){.time_usec = TIME,
+                                      .rss_bytes = SHOAL_ABSENT,
+                                      .fds = SHOAL_ABSENT,
+                                      .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
+    ndjson_supervisor(&out, &self);
+    assert_string_equal(
+        out.bytes,
+        HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,\"starts\":1000,"
+                      "\"deaths\":0}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
+                          "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":20,\"max\":300},"
+                                        "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(
+                                            "supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");
+    text_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(events),
+        cmocka_unit_test(names),
+        cmocka_unit_test(signals),
+        cmocka_unit_test(samples),
+        cmocka_unit_test(fleet_supervisor_and_gap),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
