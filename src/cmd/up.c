@@ -30,7 +30,8 @@ static void on_diagnostic(void *data, shoal_severity_t severity, const shoal_pos
     if (at->line > 0)
         fprintf(stderr, "%s:%d:%d: %s%s\n", at->file, at->line, at->column, word, text);
     else
-        fprintf(stderr, "shoal: %s%s\n", word, text);
+        fprintf(stderr, "shoal: %s%s%s%s\n", at->file != NULL ? at->file : "", at->file != NULL ? ": " : "", word,
+                text);
 }
 
 static void on_message(void *data, shoal_severity_t severity, const char *text)

@@ -14,16 +14,23 @@ struct finding {
     char *text;    /* owned */
 };
 
-static void add_finding(struct load *load, shoal_severity_t severity, int line, int column, char *text)
+bool load_is_full(const struct load *load)
+{
+    return load->finding_count >= FINDINGS_KEPT;
+}
+
+/* True when it was only counted. */
+static bool drop_finding(struct load *load, shoal_severity_t severity)
 {
     load->has_error = load->has_error || severity == SHOAL_ERROR;
+    load->findings_dropped += load_is_full(load);
+    return load_is_full(load);
+}
+
+static void add_finding(struct load *load, shoal_severity_t severity, int line, int column, char *text)
+{
     if (text == NULL) {
         load->out_of_memory = true;
-        return;
-    }
-    if (load->finding_count >= FINDINGS_KEPT) {
-        load->findings_dropped++;
-        free(text);
         return;
     }
     if (load->finding_count == load->finding_room) {
@@ -58,6 +65,8 @@ static void find_at(struct load *load, shoal_severity_t severity, const struct p
 {
     char words[1200];
     struct text text = {0};
+    if (drop_finding(load, severity))
+        return;
     (void)vsnprintf(words, sizeof words, fmt, args);
     for (char *s = words; *s != '\0'; s++)
         if ((unsigned char)*s < ' ')
@@ -87,7 +96,8 @@ void load_warning(struct load *load, const struct place *at, const char *fmt, ..
 
 void load_find(struct load *load, shoal_severity_t severity, int line, int column, const char *text)
 {
-    add_finding(load, severity, line, column, strdup(text));
+    if (!drop_finding(load, severity))
+        add_finding(load, severity, line, column, strdup(text));
 }
 
 static int compare_findings(const void *a, const void *b)

@@ -130,7 +130,7 @@ static void on_unset(void *data, const char *name)
 
 static void interpolate_scalar(struct load *load, const struct place *at, struct node *node)
 {
-    if (memchr(node->text, '$', node->count) == NULL)
+    if (memchr(node->text, '$', node->count) == NULL || load->interpolation_spent)
         return;
     struct unset unset = {load, at};
     struct interpolation with = {
@@ -139,6 +139,7 @@ static void interpolate_scalar(struct load *load, const struct place *at, struct
     shoal_error_t err;
     int code = interpolate(&with, node->text, node->count, &out, &err);
     load->interpolation_budget = with.budget;
+    load->interpolation_spent = code == -E2BIG; /* said once */
     if (code < 0) {
         load_error(load, at, "%s", err.text);
     } else {

@@ -185,7 +185,8 @@ bool read_section(struct load *load, const struct place *at, const struct sectio
         if (key != NULL)
             read_key(load, &inner, key, entry->value, object);
         else if (!section->extensions || strncmp(entry->key->text, "x-", 2) != 0)
-            load_error(load, &inner, "unknown key%s", nearest_key(section, entry->key->text, hint));
+            load_error(load, &inner, "unknown key%s",
+                       load_is_full(load) ? "" : nearest_key(section, entry->key->text, hint));
     }
     for (size_t i = 0; i < section->count; i++)
         if (section->keys[i].needed && node_get(map, section->keys[i].name) == NULL)

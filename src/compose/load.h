@@ -67,6 +67,7 @@ struct load {
     const char *project; /* NULL until it is known */
     struct names warned; /* variables that were called unset */
     size_t interpolation_budget, envfile_budget;
+    bool interpolation_spent;
 
     struct finding *findings; /* owned */
     size_t finding_count, finding_room, findings_dropped;
@@ -87,6 +88,7 @@ struct load {
 void load_error(struct load *load, const struct place *at, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 void load_warning(struct load *load, const struct place *at, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 void load_find(struct load *load, shoal_severity_t severity, int line, int column, const char *text);
+bool load_is_full(const struct load *load); /* no more findings are kept: spare the work for their text */
 void load_report(struct load *load, shoal_diagnostic_cb cb, void *data);
 void load_free_findings(struct load *load);
 struct place place_key(const struct place *outer, const struct node_entry *entry);

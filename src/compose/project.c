@@ -120,7 +120,7 @@ void load_project(struct load *load, const struct place *name_at, const struct n
 }
 
 /* Read what an open file still holds, at most limit bytes. */
-static int read_all(int fd, const char *name, size_t limit, char **out_bytes, size_t *out_count, shoal_error_t *err)
+static int read_all(int fd, size_t limit, char **out_bytes, size_t *out_count, shoal_error_t *err)
 {
     struct text text = {0};
     char chunk[16384];
@@ -131,13 +131,13 @@ static int read_all(int fd, const char *name, size_t limit, char **out_bytes, si
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            code = shoal_fail(err, -errno, "%s", name);
+            code = shoal_fail(err, -errno, "read");
         else if (text.count + (size_t)n > limit)
-            code = shoal_refuse(err, -EFBIG, "%s: larger than %zu KiB", name, limit >> 10);
+            code = shoal_refuse(err, -EFBIG, "larger than %zu MiB", limit >> 20);
         else
             text_add(&text, chunk, (size_t)n);
         if (code == 0 && text.failed)
-            code = shoal_fail(err, -ENOMEM, "%s", name);
+            code = shoal_fail(err, -ENOMEM, "read");
         if (n <= 0 || code < 0)
             break;
     }
@@ -161,7 +161,7 @@ int compose_read_file(const char *path, size_t limit, char **out_bytes, size_t *
         return shoal_fail(err, -errno, "fstat");
     if (!S_ISREG(st.st_mode))
         return shoal_refuse(err, -EINVAL, "not a regular file");
-    return read_all(fd, "read", limit, out_bytes, out_count, err);
+    return read_all(fd, limit, out_bytes, out_count, err);
 }
 
 char *load_fleet_text(struct load *load, size_t *out_count)
@@ -175,8 +175,7 @@ char *load_fleet_text(struct load *load, size_t *out_count)
     shoal_error_t err;
     AUTO_FD fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
     char *bytes = NULL;
-    int code = fd < 0 ? shoal_fail(&err, -errno, "open")
-                      : read_all(fd, "read", NODE_FILE_BYTES, &bytes, out_count, &err);
+    int code = fd < 0 ? shoal_fail(&err, -errno, "open") : read_all(fd, NODE_FILE_BYTES, &bytes, out_count, &err);
     if (code < 0)
         load_error(load, &nowhere, "%s", err.text);
     return bytes;

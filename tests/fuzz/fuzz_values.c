@@ -1,0 +1,69 @@
+/* Every text-to-value parser of the fleet file, on one text. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "compose/node.h"
+#include "compose/values.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+
+static void check_path(struct arena *arena, const char *text)
+{
+    const char *path = value_path(arena, "/base/dir", text);
+    if (path == NULL || path[0] != '/' || strstr(path, "//") != NULL || strstr(path, "/../") != NULL ||
+        strstr(path, "/./") != NULL)
+        abort();
+}
+
+static void check_split(struct arena *arena, const char *text)
+{
+    shoal_strings_t words;
+    const char *why;
+    if (value_split(arena, text, &words, &why) != 0)
+        return;
+    for (size_t i = 0; i < words.count; i++)
+        if (words.items[i] == NULL)
+            abort();
+    if (words.items != NULL && words.items[words.count] != NULL)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    AUTO_FREE char *text = malloc(count + 1);
+    if (text == NULL)
+        return 0;
+    memcpy(text, bytes, count);
+    text[count] = '\0';
+    int64_t integer;
+    uint64_t large;
+    uint32_t word;
+    unsigned prefix;
+    bool flag;
+    int number;
+    char out[64];
+    struct arena arena = {0};
+    (void)value_decimal(text, 3, &integer);
+    if (value_decimal(text, 6, &integer) == 0 && integer < 0)
+        abort();
+    (void)value_bool(text, &flag);
+    (void)value_size(text, &large);
+    (void)value_duration(text, &large);
+    (void)value_cpu_list(text);
+    (void)value_is_ip(text);
+    (void)value_mode(text, &word);
+    (void)value_ulimit(text, &number);
+    if (value_subnet(text, &word, &prefix) == 0 && prefix > 32)
+        abort();
+    if (value_signal(text, &number) == 0 && (number < 1 || number > 64))
+        abort();
+    if (value_capability(text, &prefix) == 0 && prefix > 40)
+        abort();
+    const struct node node = {.type = (uint8_t)node_resolve(text, strlen(text)), .text = text};
+    (void)node_number_text(&node, out);
+    check_path(&arena, text);
+    check_split(&arena, text);
+    arena_free(&arena);
+    return 0;
+}
