@@ -25,7 +25,7 @@ size_t log_append(struct log *log, int stream, const char *bytes, size_t count);
 /* End of a stream: write out a line without its end. */
 void log_end_stream(struct log *log, int stream);
 
-/* Bytes lost so far to a disk that refused, and the last reason (0: none). */
+/* Bytes lost so far to a disk that refused, as they would stand in the file, and the last reason (0: none). */
 uint64_t log_dropped(const struct log *log, int *out_code);
 
 /* Write out what is pending, then cb once from the loop, never from inside the call. */

@@ -12,7 +12,8 @@
  * through /proc/self/fd, so that O_NONBLOCK is ours alone; sockets get MSG_DONTWAIT; files are written by a worker. */
 struct writer;
 int writer_open(struct writer **out, uv_loop_t *loop, int fd, size_t room_bytes, shoal_error_t *err);
-/* Take a whole line or nothing. Returns 0, -ENOBUFS no room (the caller counts it), -EPIPE the reader is gone. */
+/* Take a whole line or nothing; what was taken waits for as long as a disk is full. Returns 0,
+ * -ENOBUFS no room (the caller counts it), -EPIPE the reader is gone. */
 int writer_put(struct writer *writer, const char *bytes, size_t count);
 /* Bytes that a line may have now; 0 when the reader is gone. */
 size_t writer_room(const struct writer *writer);
