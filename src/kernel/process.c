@@ -99,22 +99,36 @@ int process_reap(int pid_fd, int *out_exit_code, int *out_signal, shoal_error_t 
     return 1;
 }
 
+static bool read_proc(pid_t pid, const char *file, char *out, size_t room)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
+    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = fd < 0 ? -1 : read(fd, out, room - 1);
+    out[count > 0 ? count : 0] = '\0';
+    return count > 0;
+}
+
+/* rt_sigtimedwait(2) as the native and the two 32-bit calls: while it waits, what it waits for is not shown as blocked. */
+static bool waits_for_signals(pid_t pid)
+{
+    char text[256];
+    if (!read_proc(pid, "syscall", text, sizeof text))
+        return true;
+    long number = strtol(text, NULL, 10);
+    return number == SYS_rt_sigtimedwait || number == 177 || number == 421;
+}
+
 bool process_hears(pid_t pid, int signal)
 {
-    char path[64], status[4096];
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    char status[4096];
+    if (!read_proc(pid, "status", status, sizeof status))
         return true;
-    ssize_t count = read(fd, status, sizeof status - 1);
-    if (count <= 0)
-        return true;
-    status[count] = '\0';
     static const char *const sets[] = {"\nSigBlk:\t", "\nSigCgt:\t"};
     for (size_t i = 0; i < COUNT(sets); i++) {
         const char *line = strstr(status, sets[i]);
         if (line == NULL || (strtoull(line + strlen(sets[i]), NULL, 16) >> (signal - 1) & 1u) != 0)
             return true;
     }
-    return false;
+    return waits_for_signals(pid);
 }

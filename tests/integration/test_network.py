@@ -2,9 +2,12 @@
 import ipaddress
 import json
 import os
+import signal
 import subprocess
 
 import pytest
+
+import shoal
 
 HEAD = "name: demo\nx-shoal: {degrade: true}\nservices:\n"
 
@@ -37,7 +40,6 @@ def fetch(started, container, host):
 
 
 def wait_fetch(started, container, host):
-    import shoal
     return shoal.wait_for(lambda: fetch(started, container, host), what=f"an answer of {host} to {container}")
 
 
@@ -109,7 +111,6 @@ def test_two_shards_are_one_network(fleet):
 
 
 def test_hosts_follow_what_ends(fleet):
-    import shoal
     text = HEAD + sleeper("stays") + ("  goes:\n    image: builtin:busybox\n    command: [sh, -c, 'sleep 0.3']\n")
     started = fleet(text)
     started.wait_event("start", container="demo-goes-1")
@@ -176,7 +177,6 @@ def test_a_subnet_of_the_host_is_refused(fleet, outside):
 
 
 def test_a_restart_keeps_address_and_reach(fleet):
-    import signal
     text = HEAD + server("web", "    restart: always\n") + sleeper("client")
     started = fleet(text)
     started.wait_event("start", container="demo-client-1")
