@@ -14,7 +14,6 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_OOM,     /* the kernel killed in it for lack of memory */
     SHOAL_EVENT_KILL,    /* we sent it a signal */
     SHOAL_EVENT_STOP,    /* it has ended because we asked */
-    SHOAL_EVENT_RESTART, /* it runs again after a death */
     SHOAL_EVENT_BACKOFF, /* it waits for its next start */
     SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
     SHOAL_EVENT_DESTROY, /* nothing of it is left */
@@ -41,7 +40,7 @@ typedef struct shoal_event {
     /* The container; all texts are valid during the call only. */
     const char *project, *service, *container, *id;
     pid_t pid;          /* its first process, in the supervisor's pid namespace; 0 none */
-    uint64_t took_usec; /* START, RESTART: from the decision to execve */
+    uint64_t took_usec; /* START: from the decision to execve */
     /* DIE, STOP */
     int exit_code; /* 128+n when signal n ended it */
     int signal;    /* KILL too */
@@ -52,7 +51,7 @@ typedef struct shoal_event {
     const char *error;   /* SHOAL_CAUSE_FAILED: the whole sentence */
     const char *restart; /* DIE: what follows: "no", "backoff" */
     uint64_t delay_usec; /* BACKOFF: until the next start */
-    unsigned attempt;    /* BACKOFF, RESTART: which restart this is, from 1 */
+    unsigned attempt;    /* START, BACKOFF: which start again this is, from 1; 0 the first start */
     const char *network; /* NETWORK_*: its name */
     uint32_t address;    /* NETWORK_*: IPv4, host byte order */
     uint64_t count;      /* OOM, LIMIT: the kernel's counter */

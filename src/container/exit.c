@@ -45,7 +45,7 @@ void exit_release(struct container *c)
     if (failure.code != 0) { /* it never ran: the codes of docker run */
         c->exit_code = failure.code == -ENOENT ? 127 : 126;
         c->signal = 0;
-        event.error = failure.text;
+        event.error = event.cause == SHOAL_CAUSE_FAILED ? failure.text : NULL; /* a start that we ended is no failure */
     } else {
         event.wall_usec = base_monotonic_usec() - c->started_usec;
     }

@@ -311,6 +311,8 @@ static bool read_channel(struct container *c)
         return true;
     }
     (void)uv_poll_stop(&launch->poll);
+    if (launch->error.code != 0)
+        return false; /* it ends because we ended it: why is known */
     launch->child_spoke = true;
     shoal_error_t error;
     uint32_t at = __atomic_load_n(&launch->plan.at, __ATOMIC_RELAXED);

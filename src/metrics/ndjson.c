@@ -70,6 +70,8 @@ static void put_signal(struct json *json, int number)
 static void put_start(struct json *json, const shoal_event_t *event)
 {
     put_counter(json, "took_usec", event->took_usec);
+    if (event->attempt > 0)
+        json_uint(json, "attempt", event->attempt);
 }
 
 static void put_end(struct json *json, const shoal_event_t *event)
@@ -102,12 +104,6 @@ static void put_kill(struct json *json, const shoal_event_t *event)
     put_signal(json, event->signal);
 }
 
-static void put_restart(struct json *json, const shoal_event_t *event)
-{
-    put_counter(json, "took_usec", event->took_usec);
-    json_uint(json, "attempt", event->attempt);
-}
-
 static void put_backoff(struct json *json, const shoal_event_t *event)
 {
     put_counter(json, "delay_usec", event->delay_usec);
@@ -130,7 +126,6 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_OOM] = put_count,
     [SHOAL_EVENT_KILL] = put_kill,
     [SHOAL_EVENT_STOP] = put_end,
-    [SHOAL_EVENT_RESTART] = put_restart,
     [SHOAL_EVENT_BACKOFF] = put_backoff,
     [SHOAL_EVENT_LIMIT] = put_count,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,

@@ -8,7 +8,6 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
     [SHOAL_EVENT_OOM] = "oom",
     [SHOAL_EVENT_KILL] = "kill",
     [SHOAL_EVENT_STOP] = "stop",
-    [SHOAL_EVENT_RESTART] = "restart",
     [SHOAL_EVENT_BACKOFF] = "backoff",
     [SHOAL_EVENT_LIMIT] = "limit",
     [SHOAL_EVENT_DESTROY] = "destroy",

@@ -25,6 +25,12 @@ def links():
     return json.loads(subprocess.run(["ip", "-j", "-d", "link"], stdout=subprocess.PIPE, check=True).stdout)
 
 
+def ip_inside(started, container, *words):
+    """What the host's ip says in the container's network namespace."""
+    return json.loads(subprocess.run(["nsenter", "-t", str(started.pid_of(container)), "-n", "ip", "-j", *words],
+                                     stdout=subprocess.PIPE, check=True).stdout)
+
+
 def bridges():
     return [link for link in links() if link.get("linkinfo", {}).get("info_kind") == "bridge"]
 
@@ -35,8 +41,8 @@ def address_of(started, container, network="default"):
 
 def fetch(started, container, host):
     """What http://host/ says inside the container; None when it does not answer."""
-    looked = started.inside(container, "busybox", "wget", "-q", "-T", "2", "-O", "-", f"http://{host}/")
-    return looked.stdout.strip() if looked.returncode == 0 else None
+    looked = started.inside(container, "sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {host} 80")
+    return looked.stdout.split("\n\n")[-1].replace("\r", "").strip() or None if looked.returncode == 0 else None
 
 
 def wait_fetch(started, container, host):
@@ -48,13 +54,13 @@ def test_a_sandbox_has_its_address_and_route(fleet):
     started.wait_event("start")
     address = address_of(started, "demo-a-1")
     assert ipaddress.ip_address(address) in ipaddress.ip_network("10.77.0.0/24")
-    seen = json.loads(started.inside("demo-a-1", "ip", "-j", "addr").stdout)
+    seen = ip_inside(started, "demo-a-1", "addr")
     by_name = {link["ifname"]: link for link in seen if link}
     assert set(by_name) == {"lo", "eth0"}
     assert [(a["local"], a["prefixlen"]) for a in by_name["eth0"]["addr_info"]] == [(address, 24)]  # and nothing of IPv6
     assert by_name["eth0"]["address"] == "02:42:" + ":".join(f"{b:02x}" for b in ipaddress.ip_address(address).packed)
     assert "UP" in by_name["eth0"]["flags"] and "UP" in by_name["lo"]["flags"]
-    routes = json.loads(started.inside("demo-a-1", "ip", "-j", "route").stdout)
+    routes = ip_inside(started, "demo-a-1", "route")
     assert next(r for r in routes if r["dst"] == "default")["gateway"] == "10.77.0.1"
     started.stop()
     assert not bridges()
@@ -130,6 +136,15 @@ def test_extra_hosts(fleet):
     started.stop()
 
 
+# Says from where it was called.
+SERVER = """
+import socket
+with socket.create_server(("198.51.100.2", 7)) as listening:
+    print("ready", flush=True)
+    print(listening.accept()[1][0], flush=True)
+"""
+
+
 @pytest.fixture
 def outside():
     """A host outside: a namespace of its own at the far end of a veth pair, 198.51.100.2, with a web server on it."""
@@ -143,12 +158,12 @@ def outside():
     enter = ["nsenter", "-t", str(keeper.pid), "-n"]
     subprocess.run([*enter, "ip", "addr", "add", "198.51.100.2/24", "dev", "far0"], check=True)
     subprocess.run([*enter, "ip", "link", "set", "far0", "up"], check=True)
-    log = subprocess.Popen([*enter, "busybox", "nc", "-l", "-v", "-p", "7", "-e", "busybox", "env"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    yield log
-    log.terminate()
-    log.wait()
-    log.stderr.close()
+    server = subprocess.Popen([*enter, "/usr/bin/python3", "-c", SERVER], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert server.stdout.readline() == "ready\n"
+    yield server
+    server.terminate()
+    server.wait()
+    server.stdout.close()
     keeper.stdin.close()
     keeper.wait()
     keeper.stdout.close()
@@ -158,10 +173,9 @@ def outside():
 def test_the_way_out_is_masqueraded(fleet, outside):
     started = fleet(HEAD + sleeper("a"))
     started.wait_event("start")
-    outside.stderr.readline()  # it listens
     subprocess.run(["nsenter", "-t", str(started.pid_of("demo-a-1")), "-n", "busybox", "nc", "198.51.100.2", "7"],
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True, timeout=10)
-    assert "198.51.100.1" in outside.stderr.readline()  # the outside sees the host, not the sandbox
+    assert outside.stdout.readline() == "198.51.100.1\n"  # the outside sees the host, not the sandbox
     rules = subprocess.run(["nft", "list", "tables"], stdout=subprocess.PIPE, text=True, check=True).stdout
     assert rules.count("shoal_") == 1
     started.stop()

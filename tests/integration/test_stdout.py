@@ -74,7 +74,7 @@ def test_a_reader_that_does_not_read_costs_records_not_time(fleet_folder, clean_
             "  a: {image: 'builtin:busybox', network_mode: none, scale: 20, command: ['true'], restart: always}\n")
     process = up(fleet_folder / "slow", text, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     seq = fleet_folder / "slow" / "run" / "demo" / "seq"
-    wanted = 12_000  # events: more than pipe and buffer hold
+    wanted = 20_000  # events: more than pipe and buffer hold
     shoal.wait_for(lambda: seq.exists() and int.from_bytes(seq.read_bytes()[:8], "little") > wanted, timeout=60,
                    what="a supervisor that goes on although nobody reads")
     process.send_signal(signal.SIGINT)
