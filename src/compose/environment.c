@@ -142,6 +142,7 @@ static void interpolate_scalar(struct load *load, const struct place *at, struct
     load->interpolation_spent = code == -E2BIG; /* said once */
     if (code < 0) {
         load_error(load, at, "%s", err.text);
+        node->broken = true;
     } else {
         node->text = arena_copy(&load->nodes, out.bytes, out.count);
         if (!LOAD_GOT(load, node->text))

@@ -31,6 +31,7 @@ struct node {
     bool interpolated; /* was looked at; a scalar that changed is text that may be read as any type (`loose`) */
     bool loose;
     bool quoted;    /* in the file */
+    bool broken;    /* its variables are wrong, which was said: it is no value */
     bool open;      /* its end has not been read: an alias to it would be a circle */
     uint32_t count; /* bytes of text, items, entries */
     int line, column;
