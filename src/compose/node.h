@@ -11,8 +11,9 @@
 /* What a file may hold, aliases counted as often as they are used: what bounds time and memory of everything behind. */
 enum {
     NODE_FILE_BYTES = 10 << 20,
-    NODE_VALUES = 1000000,
+    NODE_VALUES = 600000,
     NODE_TEXT_BYTES = 32 << 20,
+    NODE_ANCHORS = 100000,
     NODE_DEPTH = 64
 };
 

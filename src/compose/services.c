@@ -472,7 +472,6 @@ static void read_network_mode(struct load *load, const struct place *at, const s
     (void)key;
     shoal_service_t *service = object;
     const char *text;
-    load->draft->network_mode_at = *at;
     if (!take_text(load, at, value, &text))
         return;
     if (strcmp(text, "none") == 0)
@@ -554,7 +553,6 @@ static void read_logging(struct load *load, const struct place *at, const struct
                          void *object)
 {
     shoal_service_t *service = object;
-    load->draft->log_at = *at;
     read_nested(load, at, key, value, object);
     const struct node *options = node_get(value, "options");
     if (service->log.driver == SHOAL_LOG_NONE && options != NULL && options->kind == NODE_MAP && options->count > 0)
