@@ -44,6 +44,9 @@ static void add_finding(struct load *load, shoal_severity_t severity, int line, 
         load->findings = grown;
         load->finding_room = room;
     }
+    for (char *s = text; *s != '\0'; s++)
+        if ((unsigned char)*s < ' ')
+            *s = ' '; /* a finding is one line */
     size_t number = load->finding_count++;
     load->findings[number] = (struct finding){severity, line, column, number, text};
 }
@@ -68,9 +71,6 @@ static void find_at(struct load *load, shoal_severity_t severity, const struct p
     if (drop_finding(load, severity))
         return;
     (void)vsnprintf(words, sizeof words, fmt, args);
-    for (char *s = words; *s != '\0'; s++)
-        if ((unsigned char)*s < ' ')
-            *s = ' '; /* a finding is one line */
     put_path(&text, at);
     if (text.count > 0)
         text_add_string(&text, ": ");

@@ -5,7 +5,11 @@
 #include "compose/envfile.h"
 #include "compose/keys.h"
 
-enum { ENVFILE_BYTES = 1 << 20 };
+enum {
+    ENVFILE_BYTES = 1 << 20,
+    OPEN_COST = 512, /* what opening a file and one of its variables count against the fleet's budget of bytes, */
+    PUT_COST = 96    /* so that many small ones end as many bytes do */
+};
 
 int environment_put(struct environment *e, const char *name, const char *value, bool replace)
 {
@@ -17,15 +21,15 @@ int environment_put(struct environment *e, const char *name, const char *value, 
     if (copy == NULL)
         return -ENOMEM;
     if (known) {
-        e->values[number] = copy;
+        e->list[number].value = copy;
         return 0;
     }
     if (e->count == e->room) {
-        size_t room = e->room ? e->room * 2 : 64;
-        const char **grown = reallocarray(e->values, room, sizeof *grown);
+        size_t room = e->room ? e->room * 2 : 32;
+        struct variable *grown = reallocarray(e->list, room, sizeof *grown);
         if (grown == NULL)
             return -ENOMEM;
-        e->values = grown;
+        e->list = grown;
         e->room = room;
     }
     char *kept = arena_string(&e->arena, name);
@@ -34,7 +38,7 @@ int environment_put(struct environment *e, const char *name, const char *value, 
     int code = names_put(&e->names, kept, e->count, NULL);
     if (code < 0)
         return code;
-    e->values[e->count++] = copy;
+    e->list[e->count++] = (struct variable){kept, copy};
     return 0;
 }
 
@@ -56,13 +60,13 @@ int environment_fill(struct environment *e, const char *const *list)
 const char *environment_get(const struct environment *e, const char *name)
 {
     size_t number;
-    return names_get(&e->names, name, &number) ? e->values[number] : NULL;
+    return names_get(&e->names, name, &number) ? e->list[number].value : NULL;
 }
 
 void environment_free(struct environment *e)
 {
     names_free(&e->names);
-    free(e->values);
+    free(e->list);
     arena_free(&e->arena);
     *e = (struct environment){0};
 }
@@ -142,6 +146,7 @@ static void interpolate_scalar(struct load *load, const struct place *at, struct
     load->interpolation_spent = code == -E2BIG; /* said once */
     if (code < 0) {
         load_error(load, at, "%s", err.text);
+        node->broken = true;
     } else {
         node->text = arena_copy(&load->nodes, out.bytes, out.count);
         if (!LOAD_GOT(load, node->text))
@@ -192,31 +197,7 @@ void load_interpolate_name(struct load *load, const struct place *at, struct nod
 struct variables {
     struct load *load;
     struct environment set;
-    const char **order; /* owned: names in the order they came */
-    size_t count, room;
 };
-
-static int put_variable(struct variables *v, const char *name, const char *value)
-{
-    size_t number;
-    bool known = names_get(&v->set.names, name, &number);
-    int code = environment_put(&v->set, name, value, true);
-    if (code < 0 || known)
-        return code;
-    if (v->count == v->room) {
-        size_t room = v->room ? v->room * 2 : 32;
-        const char **grown = reallocarray(v->order, room, sizeof *grown);
-        if (grown == NULL)
-            return -ENOMEM;
-        v->order = grown;
-        v->room = room;
-    }
-    char *kept = arena_string(&v->set.arena, name);
-    if (kept == NULL)
-        return -ENOMEM;
-    v->order[v->count++] = kept;
-    return 0;
-}
 
 /* env_file: the fleet's variables come before those of the file itself. */
 static const char *look_up_both(void *data, const char *name)
@@ -226,12 +207,21 @@ static const char *look_up_both(void *data, const char *name)
     return value != NULL ? value : environment_get(&v->set, name);
 }
 
+static bool spend(struct load *load, size_t bytes)
+{
+    bool enough = load->envfile_budget >= bytes;
+    load->envfile_budget = enough ? load->envfile_budget - bytes : 0;
+    return enough;
+}
+
 static int put_from_file(void *data, const char *name, const char *value)
 {
     struct variables *v = data;
+    if (!spend(v->load, PUT_COST))
+        return -E2BIG;
     if (value == NULL)
         value = load_variable(v->load, name);
-    return value == NULL ? 0 : put_variable(v, name, value);
+    return value == NULL ? 0 : environment_put(&v->set, name, value, true);
 }
 
 static void read_env_file(struct load *load, const struct place *at, const char *name, bool required,
@@ -240,25 +230,26 @@ static void read_env_file(struct load *load, const struct place *at, const char 
     const char *path = load_path(load, at, name);
     if (path == NULL)
         return;
+    if (load->envfile_budget == 0)
+        return; /* said below, once */
     shoal_error_t err;
     AUTO_FREE char *bytes = NULL;
     size_t count = 0;
     int code = load->read(path, ENVFILE_BYTES, &bytes, &count, &err);
+    if (!spend(load, OPEN_COST + (code == -EFBIG ? ENVFILE_BYTES : count)))
+        code = -E2BIG;
     if (code == -ENOENT && !required)
         return;
-    if (code == 0 && count > load->envfile_budget) {
-        load_error(load, at, "the env_files of the fleet are larger than a fleet may have");
-        return;
-    }
     struct envfile file = {.with = {.data = v, .lookup = look_up_both, .budget = load->interpolation_budget},
                            .put = put_from_file};
     if (code == 0) {
-        load->envfile_budget -= count;
         code = envfile_parse(&file, bytes, count, &err);
         load->interpolation_budget = file.with.budget;
     }
     if (code == -ENOMEM)
         load->out_of_memory = true;
+    else if (load->envfile_budget == 0)
+        load_error(load, at, "the env_files of the fleet hold more than a fleet may");
     else if (code < 0)
         load_error(load, at, "%s: %s", path, err.text);
 }
@@ -306,7 +297,7 @@ static void read_variable(struct load *load, const struct place *at, const char 
     }
     if (value == NULL) /* a name alone: from the environment, or not at all */
         value = load_variable(load, name);
-    if (value != NULL && put_variable(v, name, value) < 0)
+    if (value != NULL && environment_put(&v->set, name, value, true) < 0)
         load->out_of_memory = true;
 }
 
@@ -326,15 +317,14 @@ void read_environment(struct load *load, shoal_service_t *service)
     }
     if (draft->environment != NULL)
         each_pair(load, &draft->environment_at, draft->environment, "=", read_variable, &v);
-    shoal_strings_t list = {.items = arena_array(load->arena, v.count + 1, sizeof *list.items)};
+    shoal_strings_t list = {.items = arena_array(load->arena, v.set.count + 1, sizeof *list.items)};
     if (LOAD_GOT(load, list.items)) {
-        for (; list.count < v.count; list.count++) {
-            const char *name = v.order[list.count];
-            list.items[list.count] = arena_format(load->arena, "%s=%s", name, environment_get(&v.set, name));
+        for (; list.count < v.set.count; list.count++) {
+            const struct variable *variable = &v.set.list[list.count];
+            list.items[list.count] = arena_format(load->arena, "%s=%s", variable->name, variable->value);
             (void)load_got(load, list.items[list.count]);
         }
         service->environment = list;
     }
-    free(v.order);
     environment_free(&v.set);
 }

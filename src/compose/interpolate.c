@@ -65,7 +65,7 @@ static int expand_operator(struct interpolation *with, const char *name, const c
 {
     const char *value = with->lookup(with->data, name);
     bool colon = count > 0 && rest[0] == ':'; /* ':' makes empty count as unset */
-    char op = count > colon ? rest[colon] : '\0';
+    char op = count > (size_t)colon ? rest[colon] : '\0';
     const char *word = rest + colon + 1;
     size_t word_count = count > (size_t)colon + 1 ? count - colon - 1 : 0;
     bool has_value = value != NULL && !(colon && value[0] == '\0');

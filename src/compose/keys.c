@@ -33,6 +33,8 @@ bool take_scalar(struct load *load, const struct place *at, const struct node *n
         load_error(load, at, "takes one value, not %s", node_describe(node));
         return false;
     }
+    if (node->broken)
+        return false;
     if (node->type == TYPE_NULL) {
         load_error(load, at, "has no value");
         return false;

@@ -99,6 +99,22 @@ READER(read_rates);
 READER(read_ulimits);
 READER(read_restart); /* restart.c */
 READER(read_restart_policy);
+READER(read_image); /* process.c */
+READER(read_command);
+READER(read_environment_later);
+READER(read_env_file_later);
+READER(read_host_name);
+READER(read_user);
+READER(read_groups);
+READER(read_directory);
+READER(read_stop_signal);
+READER(read_capabilities); /* security.c */
+READER(read_security_opt);
+READER(read_sysctls);
+READER(read_logging); /* logging.c */
+
+/* The member of object that a row's offset names. */
+#define AT(type, object, offset) ((type *)(void *)((char *)(object) + (offset)))
 
 /* Name of a service, network or volume: [a-zA-Z0-9][a-zA-Z0-9._-]*, at most 100. Reports. */
 bool check_name(struct load *load, const struct place *at, const char *what, const char *name);

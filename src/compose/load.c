@@ -6,7 +6,8 @@
 
 enum {
     SPEC_BYTES = 64 << 20,      /* what a spec may take: 10,000 services take about 20 MiB */
-    EXPANSION_BYTES = 16 << 20, /* what variables may expand to, and what env_files may hold, in all */
+    EXPANSION_BYTES = 16 << 20, /* what variables may expand to in all */
+    ENVFILES_BYTES = 32 << 20,  /* what env_files may hold in all */
     NODES_BYTES = 112 << 20
 };
 
@@ -189,7 +190,7 @@ shoal_spec_t *compose_load(const shoal_compose_options_t *options, compose_read_
                         .arena = &box->arena,
                         .nodes.limit = NODES_BYTES,
                         .interpolation_budget = EXPANSION_BYTES,
-                        .envfile_budget = EXPANSION_BYTES,
+                        .envfile_budget = ENVFILES_BYTES,
                         .restart = {-1, -1, -1, -1, -1}};
     run(&load);
     bool failed = load.has_error || load.out_of_memory || box->arena.failed || load.nodes.failed;

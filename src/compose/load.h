@@ -16,11 +16,15 @@ struct place {
     int line, column;
 };
 
-/* A variable list: name to value. */
+struct variable {
+    const char *name, *value;
+};
+
+/* Variables, in the order their names first came. */
 struct environment {
     struct arena arena;
-    struct names names; /* number: index into values */
-    const char **values;
+    struct names names;    /* number: index into list */
+    struct variable *list; /* owned */
     size_t count, room;
 };
 
@@ -43,13 +47,12 @@ struct draft {
     const struct place *at;
     bool has_image;           /* or build, which is an error of its own */
     const char *replicas_key; /* "scale" or "deploy.replicas": which one set service->replicas */
-    struct place container_name_at, network_mode_at, networks_at, restart_at, log_at, env_file_at, environment_at;
+    struct place container_name_at, networks_at, restart_at, env_file_at, environment_at;
     const struct node *networks, *env_file, *environment; /* NULL: not written */
     struct policy_draft restart_short, restart_long;      /* restart; deploy.restart_policy */
     struct restart_draft restart;                         /* x-shoal.restart */
     int64_t delay_ms;                                     /* deploy.restart_policy.delay; -1 not set */
     struct names mount_targets, sysctl_names;
-    struct place *sysctl_places; /* by index of service->sysctls */
     size_t mount_room, io_room;
 };
 
@@ -73,7 +76,7 @@ struct load {
     size_t finding_count, finding_room, findings_dropped;
     bool has_error, out_of_memory;
 
-    struct place services_at, networks_at, volumes_at;
+    struct place services_at, networks_at;
     const struct node *services;
     struct names service_names, network_names, volume_names; /* number: index into the spec's, or `networks` here */
     struct names container_names;
@@ -124,7 +127,7 @@ char *load_fleet_text(struct load *load, size_t *out_count);
 /* Settle load->project from -p, COMPOSE_PROJECT_NAME, name: (may be NULL) and the directory. */
 void load_project(struct load *load, const struct place *name_at, const struct node *name);
 
-/* services.c, networks.c, check.c */
+/* services.c, networks.c, restart.c, check.c */
 void read_services(struct load *load);
 void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);

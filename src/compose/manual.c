@@ -103,7 +103,7 @@ void compose_print_manual(FILE *out)
     for (size_t i = 0; i < COUNT(roots); i++)
         print_section(out, roots[i], &restart_printed);
     (void)fputs(
-        "# LIMITS\n\nA file has up to 10 MiB, 1,000,000 values (aliases counted as often as they are used) and 64 "
+        "# LIMITS\n\nA file has up to 10 MiB, 600,000 values (aliases counted as often as they are used) and 64 "
         "levels; an environment file up to 1 MiB.\n",
         out);
 }

@@ -50,7 +50,7 @@ static int count_values(struct composer *c, const yaml_mark_t *at, uint64_t valu
     if (c->values <= NODE_VALUES && c->text_bytes <= NODE_TEXT_BYTES)
         return 0;
     mistake(c, mark_line(at), mark_column(at), "the file holds more than %s, aliases counted as often as they are used",
-            c->values > NODE_VALUES ? "1,000,000 values" : "32 MiB of text");
+            c->values > NODE_VALUES ? "600,000 values" : "32 MiB of text");
     return -E2BIG;
 }
 
@@ -89,6 +89,10 @@ static int remember_anchor(struct composer *c, const yaml_char_t *anchor, struct
 {
     if (anchor == NULL)
         return 0;
+    if (c->anchored_count == NODE_ANCHORS) {
+        mistake(c, node->line, node->column, "the file holds more than %d anchors", NODE_ANCHORS);
+        return -E2BIG;
+    }
     char *name = arena_string(c->arena, (const char *)anchor);
     if (name == NULL || push_pointer(&c->anchored, &c->anchored_count, &c->anchored_room, node) < 0)
         return -ENOMEM;

@@ -9,7 +9,13 @@
 #include "compose/arena.h"
 
 /* What a file may hold, aliases counted as often as they are used: what bounds time and memory of everything behind. */
-enum { NODE_FILE_BYTES = 10 << 20, NODE_VALUES = 1000000, NODE_TEXT_BYTES = 32 << 20, NODE_DEPTH = 64 };
+enum {
+    NODE_FILE_BYTES = 10 << 20,
+    NODE_VALUES = 600000,
+    NODE_TEXT_BYTES = 32 << 20,
+    NODE_ANCHORS = 100000,
+    NODE_DEPTH = 64
+};
 
 enum node_kind { NODE_SCALAR, NODE_LIST, NODE_MAP };
 
@@ -26,6 +32,7 @@ struct node {
     bool interpolated; /* was looked at; a scalar that changed is text that may be read as any type (`loose`) */
     bool loose;
     bool quoted;    /* in the file */
+    bool broken;    /* its variables are wrong, which was said: it is no value */
     bool open;      /* its end has not been read: an alias to it would be a circle */
     uint32_t count; /* bytes of text, items, entries */
     int line, column;
