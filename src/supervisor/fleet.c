@@ -163,8 +163,8 @@ static void on_pump(uv_timer_t *timer)
             go_to_down(s); /* every container has ended for good */
     }
     if (s->phase == PHASE_DOWN) {
-        if (go_down(s))
-            schedule(s);
+        if (go_down(s)) /* 1 ms: libuv runs a timer of 0 before it looks at anything else, again and again */
+            (void)uv_timer_start(&s->pump, on_pump, 1, 0);
         else if (s->open_members == 0)
             finish(s);
     } else if (s->phase == PHASE_ENDED && s->close_cb != NULL) {
