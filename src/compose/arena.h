@@ -16,8 +16,9 @@ struct arena {
 };
 
 void *arena_alloc(struct arena *arena, size_t bytes); /* zeroed, aligned for any type; NULL when refused */
-void *arena_array(struct arena *arena, size_t count, size_t item_bytes); /* the same; never NULL for count 0 but refused */
-char *arena_copy(struct arena *arena, const char *bytes, size_t count);  /* with a NUL behind it */
+void *arena_array(struct arena *arena, size_t count,
+                  size_t item_bytes); /* the same; never NULL for count 0 but refused */
+char *arena_copy(struct arena *arena, const char *bytes, size_t count); /* with a NUL behind it */
 char *arena_string(struct arena *arena, const char *string);
 char *arena_format(struct arena *arena, const char *fmt, ...) SHOAL_PRINTF(2, 3);
 void arena_free(struct arena *arena);

@@ -35,8 +35,8 @@ void check_service(struct load *load, shoal_service_t *service)
         load_error(load, draft->at, "the key \"image\" is missing");
     check_memory(load, service);
     if (service->container_name != NULL && service->replicas > 1)
-        load_error(load, &draft->container_name_at, "one name cannot be that of %u containers (%s)",
-                   service->replicas, draft->replicas_key);
+        load_error(load, &draft->container_name_at, "one name cannot be that of %u containers (%s)", service->replicas,
+                   draft->replicas_key);
     for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {
         const shoal_pair_t *sysctl = &service->sysctls[i];
         const struct place at = {draft->at, "sysctls", 0, sysctl->at.line, sysctl->at.column};

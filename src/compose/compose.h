@@ -1,7 +1,8 @@
 /* compose: from a fleet file in the Compose specification's YAML to a spec (include/shoal/spec.h).
- * It knows the language: nodes with line and column, interpolation, one key table per section, what follows from what.
- * It refuses to know the host: no controller, image or device is looked for here, so that a file can be checked anywhere;
- * it reads the fleet file, .env and env_file, and nothing else. It owns nothing beyond the call, but the spec it returns. */
+ * It knows the language: nodes with line and column, interpolation, one key table per section, what follows from
+ * what. It refuses to know the host: no controller, image or device is looked for here, so that a file can be checked
+ * anywhere; it reads the fleet file, .env and env_file, and nothing else. It owns nothing beyond the call, but the
+ * spec that it returns. */
 #ifndef COMPOSE_COMPOSE_H
 #define COMPOSE_COMPOSE_H
 

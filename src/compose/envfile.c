@@ -147,7 +147,8 @@ static int read_statement(struct reader *r, shoal_error_t *err)
     char next = r->at < r->end ? *r->at : '\n';
     if (length == 0 || (next != '=' && next != ':' && next != '\n' && next != '#'))
         return shoal_refuse(err, -EINVAL, "line %d: unexpected character %s in a variable's name", r->line,
-                            next == '\n' ? "at the end" : ((char[]){'\'', next >= ' ' && next < 0x7f ? next : '?', '\'', 0}));
+                            next == '\n' ? "at the end"
+                                         : ((char[]){'\'', next >= ' ' && next < 0x7f ? next : '?', '\'', 0}));
     if (length > LONGEST)
         return shoal_refuse(err, -EINVAL, "line %d: a variable's name is longer than %d bytes", r->line, LONGEST);
     char name[LONGEST + 1];

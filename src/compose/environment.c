@@ -267,7 +267,8 @@ static void read_entry_path(struct load *load, const struct place *at, const str
 }
 
 static const struct key env_file_keys[] = {
-    {"path", .read = read_entry_path, .needed = true, .form = "path", .doc = "The file; relative to the project's directory."},
+    {"path", .read = read_entry_path, .needed = true, .form = "path",
+     .doc = "The file; relative to the project's directory."},
     {"required", .read = read_flag, .offset = offsetof(struct env_file_entry, required), .form = "bool",
      .doc = "false: a file that is not there is left out. Default true."},
     {"format", .form = "text", .doc = "How the file is read."},

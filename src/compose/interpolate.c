@@ -60,12 +60,12 @@ static int refuse_missing(struct interpolation *with, const char *name, const ch
 }
 
 /* What stands behind ${NAME: an operator and its word, or nothing. */
-static int expand_operator(struct interpolation *with, const char *name, const char *rest, size_t count,
-                           unsigned depth, struct text *out, shoal_error_t *err)
+static int expand_operator(struct interpolation *with, const char *name, const char *rest, size_t count, unsigned depth,
+                           struct text *out, shoal_error_t *err)
 {
     const char *value = with->lookup(with->data, name);
     bool colon = count > 0 && rest[0] == ':'; /* ':' makes empty count as unset */
-    char op = count > colon ? rest[colon] : '\0';
+    char op = count > (size_t)colon ? rest[colon] : '\0';
     const char *word = rest + colon + 1;
     size_t word_count = count > (size_t)colon + 1 ? count - colon - 1 : 0;
     bool has_value = value != NULL && !(colon && value[0] == '\0');
@@ -85,9 +85,8 @@ static int expand_operator(struct interpolation *with, const char *name, const c
         return has_value ? put(with, value, strlen(value), out, err)
                          : refuse_missing(with, name, word, word_count, depth, err);
     default:
-        return shoal_refuse(err, -EINVAL,
-                            "\"%.*s\" behind ${%.60s is none of :- - :? ? :+ +", (int)(count < 20 ? count : 20), rest,
-                            name);
+        return shoal_refuse(err, -EINVAL, "\"%.*s\" behind ${%.60s is none of :- - :? ? :+ +",
+                            (int)(count < 20 ? count : 20), rest, name);
     }
 }
 

@@ -19,7 +19,10 @@ bool take_kind(struct load *load, const struct place *at, const struct node *nod
     if (node->kind == NODE_SCALAR && node->type == TYPE_NULL)
         load_error(load, at, "has no value; it takes %s", kind == NODE_MAP ? "a mapping" : "a list");
     else
-        load_error(load, at, "takes %s, not %s", kind == NODE_MAP ? "a mapping" : kind == NODE_LIST ? "a list" : "text",
+        load_error(load, at, "takes %s, not %s",
+                   kind == NODE_MAP    ? "a mapping"
+                   : kind == NODE_LIST ? "a list"
+                                       : "text",
                    node_describe(node));
     return false;
 }
@@ -302,8 +305,10 @@ bool check_name(struct load *load, const struct place *at, const char *what, con
         good = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
                (name[i] >= '0' && name[i] <= '9') || name[i] == '.' || name[i] == '_' || name[i] == '-';
     if (!good)
-        load_error(load, at, "\"%.100s\" is not a name for a %s; it takes up to 100 of a-z A-Z 0-9 . _ - and begins with no . or -",
-                   name, what);
+        load_error(
+            load, at,
+            "\"%.100s\" is not a name for a %s; it takes up to 100 of a-z A-Z 0-9 . _ - and begins with no . or -",
+            name, what);
     return good;
 }
 

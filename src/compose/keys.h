@@ -14,10 +14,10 @@ typedef void (*key_read_fn)(struct load *load, const struct place *at, const str
 
 struct key {
     const char *name;
-    const char *full;    /* limits: the name from the service on, where it is not `name` */
-    key_read_fn read;    /* NULL: not supported yet, or refused */
-    const char *refused; /* the reason why it never will be */
-    size_t offset;       /* of the member in object, for the plain readers */
+    const char *full;              /* limits: the name from the service on, where it is not `name` */
+    key_read_fn read;              /* NULL: not supported yet, or refused */
+    const char *refused;           /* the reason why it never will be */
+    size_t offset;                 /* of the member in object, for the plain readers */
     const struct section *section; /* read_nested: what is inside */
     int64_t min, max;              /* plain readers; max 0: none */
     bool needed;
@@ -39,17 +39,20 @@ bool read_section(struct load *load, const struct place *at, const struct sectio
                   void *object);
 
 /* Rows' readers that need no file of their own. */
-void read_nested(struct load *, const struct place *, const struct key *, struct node *, void *); /* key->section, same object */
-void read_text(struct load *, const struct place *, const struct key *, struct node *, void *);   /* char * */
-void read_flag(struct load *, const struct place *, const struct key *, struct node *, void *);   /* bool */
-void read_size(struct load *, const struct place *, const struct key *, struct node *, void *);   /* uint64_t bytes */
+void read_nested(struct load *, const struct place *, const struct key *, struct node *,
+                 void *); /* key->section, same object */
+void read_text(struct load *, const struct place *, const struct key *, struct node *, void *);     /* char * */
+void read_flag(struct load *, const struct place *, const struct key *, struct node *, void *);     /* bool */
+void read_size(struct load *, const struct place *, const struct key *, struct node *, void *);     /* uint64_t bytes */
 void read_duration(struct load *, const struct place *, const struct key *, struct node *, void *); /* int64_t ms */
 void read_strings(struct load *, const struct place *, const struct key *, struct node *, void *); /* shoal_strings_t */
-void read_nothing(struct load *, const struct place *, const struct key *, struct node *, void *); /* carried, not read */
+void read_nothing(struct load *, const struct place *, const struct key *, struct node *,
+                  void *); /* carried, not read */
 
 /* Values. All report what is wrong and return false then. */
-bool take_text(struct load *load, const struct place *at, const struct node *node, const char **out);   /* text alone */
-bool take_scalar(struct load *load, const struct place *at, const struct node *node, const char **out); /* numbers too */
+bool take_text(struct load *load, const struct place *at, const struct node *node, const char **out); /* text alone */
+bool take_scalar(struct load *load, const struct place *at, const struct node *node,
+                 const char **out); /* numbers too */
 bool take_flag(struct load *load, const struct place *at, const struct node *node, bool *out);
 bool take_integer(struct load *load, const struct place *at, const struct node *node, int64_t min, int64_t max,
                   int64_t *out);
@@ -70,7 +73,10 @@ const char *nearest_word(const char *const *words, size_t count, const char *wor
 /* A name that ends in /etc/hosts: letters, digits, . _ -; at most 253. Reports. */
 bool check_host(struct load *load, const struct place *at, const char *name);
 
-#define SECTION(title, doc, keys, extensions) {title, doc, keys, COUNT(keys), extensions}
+#define SECTION(title, doc, keys, extensions)                                                                          \
+    {                                                                                                                  \
+        title, doc, keys, COUNT(keys), extensions                                                                      \
+    }
 extern const struct section fleet_section, fleet_x_section, service_section, service_x_section, network_section,
     network_x_section, volume_section, deploy_section, limits_section, reservations_section, policy_section,
     restart_section, blkio_section, rate_section, logging_section, ulimit_section, depends_section, env_file_section,
@@ -93,6 +99,22 @@ READER(read_rates);
 READER(read_ulimits);
 READER(read_restart); /* restart.c */
 READER(read_restart_policy);
+READER(read_image); /* process.c */
+READER(read_command);
+READER(read_environment_later);
+READER(read_env_file_later);
+READER(read_host_name);
+READER(read_user);
+READER(read_groups);
+READER(read_directory);
+READER(read_stop_signal);
+READER(read_capabilities); /* security.c */
+READER(read_security_opt);
+READER(read_sysctls);
+READER(read_logging); /* logging.c */
+
+/* The member of object that a row's offset names. */
+#define AT(type, object, offset) ((type *)(void *)((char *)(object) + (offset)))
 
 /* Name of a service, network or volume: [a-zA-Z0-9][a-zA-Z0-9._-]*, at most 100. Reports. */
 bool check_name(struct load *load, const struct place *at, const char *what, const char *name);

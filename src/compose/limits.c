@@ -129,8 +129,8 @@ static const struct key rate_keys[] = {
     {"path", .read = read_rate_path, .needed = true, .form = "path", .doc = "The block device: /dev/vda."},
     {"rate", .read = read_rate_rate, .needed = true, .form = "size or number", .doc = "Bytes or operations a second."},
 };
-const struct section rate_section =
-    SECTION("services.NAME.blkio_config.device_*.N", "One device's rate.", rate_keys, false);
+const struct section rate_section = SECTION("services.NAME.blkio_config.device_*.N", "One device's rate.", rate_keys,
+                                            false);
 
 static shoal_io_limit_t *find_io_limit(struct load *load, const struct place *at, shoal_service_t *service,
                                        const char *path)
@@ -198,13 +198,13 @@ static const struct key blkio_keys[] = {
      .doc = "Bytes written a second (io.max)."},
     {"device_read_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, riops), .form = "list of path, rate",
      .doc = "Reads a second (io.max)."},
-    {"device_write_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops),
-     .form = "list of path, rate", .doc = "Writes a second (io.max)."},
+    {"device_write_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops), .form = "list of path, rate",
+     .doc = "Writes a second (io.max)."},
     {"weight", .form = "number", .doc = "Share of the devices' time."},
     {"weight_device", .form = "list", .doc = "Share of one device's time."},
 };
-const struct section blkio_section =
-    SECTION("services.NAME.blkio_config", "Rates of block devices.", blkio_keys, false);
+const struct section blkio_section = SECTION("services.NAME.blkio_config", "Rates of block devices.", blkio_keys,
+                                             false);
 
 /* ---- ulimits ---- */
 
@@ -247,7 +247,8 @@ static const struct key ulimit_keys[] = {
     {"soft", .read = read_soft, .needed = true, .form = "number", .doc = "What holds at first; -1 is unlimited."},
     {"hard", .read = read_hard, .needed = true, .form = "number", .doc = "How far the sandbox may raise it."},
 };
-const struct section ulimit_section = SECTION("services.NAME.ulimits.LIMIT", "A limit's two values.", ulimit_keys, true);
+const struct section ulimit_section = SECTION("services.NAME.ulimits.LIMIT", "A limit's two values.", ulimit_keys,
+                                              true);
 
 void read_ulimits(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
@@ -264,8 +265,9 @@ void read_ulimits(struct load *load, const struct place *at, const struct key *k
         struct ulimit_draft draft = {0};
         int resource;
         if (value_ulimit(inner.word, &resource) < 0) {
-            load_error(load, &inner, "is no resource limit; they are core cpu data fsize locks memlock msgqueue nice "
-                                     "nofile nproc rss rtprio rttime sigpending stack");
+            load_error(load, &inner,
+                       "is no resource limit; they are core cpu data fsize locks memlock msgqueue nice "
+                       "nofile nproc rss rtprio rttime sigpending stack");
             continue;
         }
         if (node->kind == NODE_MAP) {
@@ -280,8 +282,8 @@ void read_ulimits(struct load *load, const struct place *at, const struct key *k
         if (draft.soft > draft.hard)
             load_error(load, &inner, "the soft limit is above the hard limit");
         else
-            service->ulimits[service->ulimit_count++] =
-                (shoal_ulimit_t){resource, draft.soft, draft.hard, place_position(load, &inner)};
+            service->ulimits[service->ulimit_count++] = (shoal_ulimit_t){resource, draft.soft, draft.hard,
+                                                                         place_position(load, &inner)};
     }
 }
 
@@ -302,9 +304,10 @@ const struct section limits_section = SECTION("services.NAME.deploy.resources.li
 static const struct key reservations_keys[] = {
     {"memory", "deploy.resources.reservations.memory", read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION,
      .min = 6 << 20, .form = "size", .doc = "Like *mem_reservation*."},
-    {"cpus", .form = "number", .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
+    {"cpus", .form = "number",
+     .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
     {"devices", .form = "list", .doc = "Devices such as GPUs."},
     {"generic_resources", .form = "list", .doc = "Resources of a cluster."},
 };
-const struct section reservations_section =
-    SECTION("services.NAME.deploy.resources.reservations", "What is kept for the sandbox.", reservations_keys, true);
+const struct section reservations_section = SECTION("services.NAME.deploy.resources.reservations",
+                                                    "What is kept for the sandbox.", reservations_keys, true);

@@ -5,7 +5,7 @@
 #include "compose/keys.h"
 
 enum {
-    SPEC_BYTES = 64 << 20,     /* what a spec may take: 10,000 services take about 20 MiB */
+    SPEC_BYTES = 64 << 20,      /* what a spec may take: 10,000 services take about 20 MiB */
     EXPANSION_BYTES = 16 << 20, /* what variables may expand to in all */
     ENVFILES_BYTES = 32 << 20,  /* what env_files may hold in all */
     NODES_BYTES = 112 << 20
@@ -145,8 +145,9 @@ static void run(struct load *load)
 {
     const shoal_compose_options_t *options = load->options;
     const char *const *variables = options->environ != NULL ? options->environ : (const char *const *)environ;
-    load->file = keep(load, options->file == NULL ? "compose.yaml"
-                            : strcmp(options->file, "-") == 0 ? "stdin" : options->file);
+    load->file = keep(load, options->file == NULL             ? "compose.yaml"
+                            : strcmp(options->file, "-") == 0 ? "stdin"
+                                                              : options->file);
     if (environment_fill(&load->variables, variables) < 0)
         load->out_of_memory = true;
     load_directory(load);

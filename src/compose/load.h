@@ -45,7 +45,7 @@ struct policy_draft {
  * the service's own keys: what is deeper is gone by then. */
 struct draft {
     const struct place *at;
-    bool has_image; /* or build, which is an error of its own */
+    bool has_image;           /* or build, which is an error of its own */
     const char *replicas_key; /* "scale" or "deploy.replicas": which one set service->replicas */
     struct place container_name_at, networks_at, restart_at, env_file_at, environment_at;
     const struct node *networks, *env_file, *environment; /* NULL: not written */
@@ -127,7 +127,7 @@ char *load_fleet_text(struct load *load, size_t *out_count);
 /* Settle load->project from -p, COMPOSE_PROJECT_NAME, name: (may be NULL) and the directory. */
 void load_project(struct load *load, const struct place *name_at, const struct node *name);
 
-/* services.c, networks.c, check.c */
+/* services.c, networks.c, restart.c, check.c */
 void read_services(struct load *load);
 void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);

@@ -89,19 +89,21 @@ static void print_section(FILE *out, const struct section *section, bool *restar
 void compose_print_manual(FILE *out)
 {
     bool restart_printed = false;
-    (void)fputs("shoal-compose(5)\n\n# NAME\n\nshoal-compose - the fleet file of shoal\n\n# DESCRIPTION\n\n"
-                "A fleet is described in one file in the language of the Compose specification "
-                "(https://github.com/compose-spec/compose-spec). This page lists every key of it: those that are carried "
-                "out, and those that are an error when they are written: refused, or not supported yet. Nothing is "
-                "silently ignored.\n\n"
-                "Sizes are bytes or have a unit of 1024 steps: 64m, 1.5g. Durations have units: 500ms, 10s, 1m30s. "
-                "Variables are replaced in values, not in keys: $NAME, ${NAME}, ${NAME:-default}, ${NAME-default}, "
-                "${NAME:?message}, ${NAME?message}, ${NAME:+other}, ${NAME+other}; $$ is a dollar sign. They come from "
-                "the environment, then from the file .env in the project's directory.\n\n# KEYS\n\n",
-                out);
+    (void)fputs(
+        "shoal-compose(5)\n\n# NAME\n\nshoal-compose - the fleet file of shoal\n\n# DESCRIPTION\n\n"
+        "A fleet is described in one file in the language of the Compose specification "
+        "(https://github.com/compose-spec/compose-spec). This page lists every key of it: those that are carried "
+        "out, and those that are an error when they are written: refused, or not supported yet. Nothing is "
+        "silently ignored.\n\n"
+        "Sizes are bytes or have a unit of 1024 steps: 64m, 1.5g. Durations have units: 500ms, 10s, 1m30s. "
+        "Variables are replaced in values, not in keys: $NAME, ${NAME}, ${NAME:-default}, ${NAME-default}, "
+        "${NAME:?message}, ${NAME?message}, ${NAME:+other}, ${NAME+other}; $$ is a dollar sign. They come from "
+        "the environment, then from the file .env in the project's directory.\n\n# KEYS\n\n",
+        out);
     for (size_t i = 0; i < COUNT(roots); i++)
         print_section(out, roots[i], &restart_printed);
-    (void)fputs("# LIMITS\n\nA file has up to 10 MiB, 600,000 values (aliases counted as often as they are used) and 64 "
-                "levels; an environment file up to 1 MiB.\n",
-                out);
+    (void)fputs(
+        "# LIMITS\n\nA file has up to 10 MiB, 600,000 values (aliases counted as often as they are used) and 64 "
+        "levels; an environment file up to 1 MiB.\n",
+        out);
 }

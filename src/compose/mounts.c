@@ -30,20 +30,21 @@ static void read_external(struct load *load, const struct place *at, const struc
     if (value->kind == NODE_SCALAR && !take_flag(load, at, value, &external))
         return;
     if (external)
-        load_error(load, at, "external volumes are not supported yet; write name: and leave external away: "
-                             "a volume of that name is used if it is there");
+        load_error(load, at,
+                   "external volumes are not supported yet; write name: and leave external away: "
+                   "a volume of that name is used if it is there");
 }
 
 static const struct key volume_keys[] = {
     {"name", .read = take_name, .offset = offsetof(shoal_volume_t, full_name), .form = "text",
      .doc = "Its name on this host, in place of PROJECT_KEY; fleets that write the same name share it."},
-    {"driver", .read = read_volume_driver, .form = "text", .doc = "*local* alone: a directory below the root directory."},
+    {"driver", .read = read_volume_driver, .form = "text",
+     .doc = "*local* alone: a directory below the root directory."},
     {"external", .read = read_external, .form = "bool", .doc = "*false* alone: a named volume is used if it is there."},
     {"driver_opts", .form = "mapping", .doc = "Options of the driver."},
     {"labels", .form = "mapping or list", .doc = "Labels of the volume."},
 };
-const struct section volume_section =
-    SECTION("volumes.NAME", "A named volume. Empty is fine.", volume_keys, true);
+const struct section volume_section = SECTION("volumes.NAME", "A named volume. Empty is fine.", volume_keys, true);
 
 void read_volumes(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
@@ -310,20 +311,18 @@ static const struct key mount_keys[] = {
      .doc = "*bind*, *volume* or *tmpfs*. Others are not supported yet."},
     {"source", .read = read_mount_text, .offset = offsetof(struct mount_draft, source), .form = "text",
      .doc = "A host path, or the name of a volume; none for an anonymous volume and for tmpfs."},
-    {"target", .read = read_mount_text, .offset = offsetof(struct mount_draft, target), .needed = true,
-     .form = "path", .doc = "Where it is mounted, absolute."},
+    {"target", .read = read_mount_text, .offset = offsetof(struct mount_draft, target), .needed = true, .form = "path",
+     .doc = "Where it is mounted, absolute."},
     {"read_only", .read = read_flag, .offset = offsetof(struct mount_draft, read_only), .form = "bool",
      .doc = "Nothing can be written to it."},
     {"bind", .read = read_bind, .section = &mount_bind_section, .form = "mapping", .doc = "Options of a bind."},
     {"tmpfs", .read = read_tmpfs_options, .section = &mount_tmpfs_section, .form = "mapping",
      .doc = "Options of a tmpfs."},
-    {"volume", .read = read_nested, .section = &mount_volume_section, .form = "mapping",
-     .doc = "Options of a volume."},
+    {"volume", .read = read_nested, .section = &mount_volume_section, .form = "mapping", .doc = "Options of a volume."},
     {"image", .form = "mapping", .doc = "Options of an image mount."},
     {"consistency", .form = "text", .doc = "Wanted consistency."},
 };
-const struct section mount_section =
-    SECTION("services.NAME.volumes.N", "The long form of a mount.", mount_keys, true);
+const struct section mount_section = SECTION("services.NAME.volumes.N", "The long form of a mount.", mount_keys, true);
 
 static bool check_options_fit(struct load *load, const struct place *at, const struct mount_draft *draft)
 {

@@ -42,8 +42,10 @@ static void read_subnet(struct load *load, const struct place *at, const struct 
     if (!take_text(load, at, value, &text))
         return;
     if (value_subnet(text, &subnet, &prefix) < 0) {
-        load_error(load, at, strchr(text, ':') != NULL ? "\"%.60s\": IPv6 is not supported yet"
-                                                       : "\"%.60s\" is not a subnet; write 10.20.0.0/16", text);
+        load_error(load, at,
+                   strchr(text, ':') != NULL ? "\"%.60s\": IPv6 is not supported yet"
+                                             : "\"%.60s\" is not a subnet; write 10.20.0.0/16",
+                   text);
         return;
     }
     uint32_t mask = prefix == 0 ? 0 : UINT32_MAX << (32 - prefix);
@@ -68,8 +70,10 @@ static void read_gateway(struct load *load, const struct place *at, const struct
     if (!take_text(load, at, value, &text))
         return;
     if (value_address(text, &((shoal_network_t *)object)->gateway) < 0)
-        load_error(load, at, strchr(text, ':') != NULL ? "\"%.60s\": IPv6 is not supported yet"
-                                                       : "\"%.60s\" is not an IPv4 address", text);
+        load_error(load, at,
+                   strchr(text, ':') != NULL ? "\"%.60s\": IPv6 is not supported yet"
+                                             : "\"%.60s\" is not an IPv4 address",
+                   text);
 }
 
 static const struct key subnet_keys[] = {
@@ -123,8 +127,8 @@ static const struct key network_x_keys[] = {
     {"shard", .read = read_shard, .min = 1, .max = 1000, .form = "number",
      .doc = "Sandboxes on one bridge, 1 to 1000; a network is as many bridges as it needs."},
 };
-const struct section network_x_section =
-    SECTION("networks.NAME.x-shoal", "What Compose has no word for.", network_x_keys, false);
+const struct section network_x_section = SECTION("networks.NAME.x-shoal", "What Compose has no word for.",
+                                                 network_x_keys, false);
 
 static const struct key network_keys[] = {
     {"driver", .read = read_driver, .form = "text", .doc = "*bridge* alone."},
@@ -141,9 +145,8 @@ static const struct key network_keys[] = {
     {"internal", .false_is_fine = true, .form = "bool", .doc = "No way out."},
     {"labels", .form = "mapping or list", .doc = "Labels of the network."},
 };
-const struct section network_section =
-    SECTION("networks.NAME", "A bridge network. Empty is fine. A service that names none is on *default*.",
-            network_keys, true);
+const struct section network_section = SECTION(
+    "networks.NAME", "A bridge network. Empty is fine. A service that names none is on *default*.", network_keys, true);
 
 static void add_network(struct load *load, const struct place *at, const struct node *node)
 {
@@ -210,8 +213,8 @@ static const struct key attachment_keys[] = {
     {"link_local_ips", .form = "list", .doc = "Link-local addresses."},
     {"mac_address", .form = "text", .doc = "A fixed MAC address."},
 };
-const struct section attachment_section =
-    SECTION("services.NAME.networks.NAME", "A service on a network. Empty is fine.", attachment_keys, true);
+const struct section attachment_section = SECTION("services.NAME.networks.NAME",
+                                                  "A service on a network. Empty is fine.", attachment_keys, true);
 
 static void attach(struct load *load, const struct place *at, const char *name, const struct node *options,
                    shoal_service_t *service)

@@ -126,8 +126,11 @@ static enum node_type scalar_type(struct composer *c, const yaml_event_t *event,
     static const struct {
         const char *tag;
         enum node_type type;
-    } tags[] = {{YAML_STR_TAG, TYPE_STRING}, {YAML_NULL_TAG, TYPE_NULL}, {YAML_BOOL_TAG, TYPE_BOOL},
-                {YAML_INT_TAG, TYPE_INT},    {YAML_FLOAT_TAG, TYPE_FLOAT}};
+    } tags[] = {{YAML_STR_TAG, TYPE_STRING},
+                {YAML_NULL_TAG, TYPE_NULL},
+                {YAML_BOOL_TAG, TYPE_BOOL},
+                {YAML_INT_TAG, TYPE_INT},
+                {YAML_FLOAT_TAG, TYPE_FLOAT}};
     const yaml_char_t *tag = event->data.scalar.tag;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (tag == NULL)

@@ -111,8 +111,9 @@ void load_project(struct load *load, const struct place *name_at, const struct n
     if (!LOAD_GOT(load, project))
         return;
     if (!is_project_name(project))
-        load_error(load, at, "%s%s\"%.100s\" is not a project name; it takes up to 100 of a-z 0-9 _ - and begins with a "
-                             "letter or digit",
+        load_error(load, at,
+                   "%s%s\"%.100s\" is not a project name; it takes up to 100 of a-z 0-9 _ - and begins with a "
+                   "letter or digit",
                    source != NULL ? source : "", source != NULL ? ": " : "", project);
     else
         load->project = load->spec->project = keep(load, project);
@@ -206,7 +207,9 @@ int shoal_compose_find(const char *dir, char **out_path, shoal_error_t *err)
     }
     arena_free(&arena);
     if (code == -ENOENT)
-        return shoal_refuse(err, -ENOENT, "no compose.yaml, compose.yml, docker-compose.yaml or docker-compose.yml in %s "
-                            "or a directory above it", dir);
+        return shoal_refuse(err, -ENOENT,
+                            "no compose.yaml, compose.yml, docker-compose.yaml or docker-compose.yml in %s "
+                            "or a directory above it",
+                            dir);
     return code;
 }

@@ -44,8 +44,8 @@ enum node_type node_resolve(const char *text, size_t count)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE", NULL};
-    static const char *const floats[] = {".inf",  ".Inf",  ".INF",  "+.inf", "+.Inf", "+.INF", "-.inf",
-                                         "-.Inf", "-.INF", ".nan",  ".NaN",  ".NAN",  NULL};
+    static const char *const floats[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+                                         "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
     if (count > 5 && !isdigit((unsigned char)text[0]) && strchr("+-.", text[0]) == NULL)
         return TYPE_STRING; /* most text ends here */
     if (is_one_of(text, nulls))

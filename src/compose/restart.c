@@ -12,9 +12,7 @@ static const struct {
                 {"always", SHOAL_RESTART_ALWAYS},
                 {"on-failure", SHOAL_RESTART_ON_FAILURE},
                 {"unless-stopped", SHOAL_RESTART_UNLESS_STOPPED}},
-  conditions[] = {{"none", SHOAL_RESTART_NO},
-                  {"on-failure", SHOAL_RESTART_ON_FAILURE},
-                  {"any", SHOAL_RESTART_ALWAYS}};
+  conditions[] = {{"none", SHOAL_RESTART_NO}, {"on-failure", SHOAL_RESTART_ON_FAILURE}, {"any", SHOAL_RESTART_ALWAYS}};
 
 void read_restart(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
@@ -40,8 +38,10 @@ void read_restart(struct load *load, const struct place *at, const struct key *k
         found = draft.policy == SHOAL_RESTART_ON_FAILURE && value_integer(text + count + 1, &draft.max_attempts) == 0 &&
                 draft.max_attempts >= 0 && draft.max_attempts <= INT32_MAX;
     if (!found)
-        load_error(load, at, "\"%.60s\" is not a restart policy; write \"no\", always, on-failure, on-failure:3 or "
-                             "unless-stopped", text);
+        load_error(load, at,
+                   "\"%.60s\" is not a restart policy; write \"no\", always, on-failure, on-failure:3 or "
+                   "unless-stopped",
+                   text);
     else
         load->draft->restart_short = draft;
 }
@@ -93,8 +93,8 @@ static const struct key policy_keys[] = {
     {"window", .read = read_window, .form = "duration",
      .doc = "A start that lived this long does not count as an attempt."},
 };
-const struct section policy_section =
-    SECTION("services.NAME.deploy.restart_policy", "Must not contradict *restart*.", policy_keys, true);
+const struct section policy_section = SECTION("services.NAME.deploy.restart_policy", "Must not contradict *restart*.",
+                                              policy_keys, true);
 
 void read_restart_policy(struct load *load, const struct place *at, const struct key *key, struct node *value,
                          void *object)
@@ -132,8 +132,8 @@ static const struct key restart_keys[] = {
     {"reset", .read = read_duration, .offset = offsetof(struct restart_draft, reset_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "A container that ran this long begins at *backoff* again. Default 10s."},
 };
-const struct section restart_section =
-    SECTION("x-shoal.restart", "Of the file and of a service, which goes before it.", restart_keys, false);
+const struct section restart_section = SECTION("x-shoal.restart", "Of the file and of a service, which goes before it.",
+                                               restart_keys, false);
 
 static int64_t first_set(int64_t inner, int64_t outer, int64_t standard)
 {
@@ -154,7 +154,8 @@ void finish_restart(struct load *load, shoal_service_t *service)
 
     const struct restart_draft *inner = &draft->restart, *outer = &load->restart;
     if (draft->delay_ms >= 0 && inner->first_ms >= 0 && draft->delay_ms != inner->first_ms)
-        load_error(load, at, "can't set distinct values on 'deploy.restart_policy.delay' and 'x-shoal.restart.backoff'");
+        load_error(load, at,
+                   "can't set distinct values on 'deploy.restart_policy.delay' and 'x-shoal.restart.backoff'");
     int64_t first = draft->delay_ms >= 0 ? draft->delay_ms : first_set(inner->first_ms, outer->first_ms, 100);
     int64_t max = first_set(inner->max_ms, outer->max_ms, -1);
     if (max >= 0 && max < first)

@@ -1,175 +1,9 @@
-/* The services section: its key table, and the readers of what is no limit, mount, network or restart. */
+/* The services section: its key table, and what is about services among each other: how many, in which order, names. */
 #include <errno.h>
 #include <string.h>
 
 #include "compose/keys.h"
 #include "compose/values.h"
-
-#define AT(type, object, offset) ((type *)(void *)((char *)(object) + (offset)))
-
-static void add_string(struct load *load, shoal_strings_t *list, const char *text)
-{
-    list->items[list->count] = keep(load, text);
-    list->count += list->items[list->count] != NULL;
-}
-
-/* ---- image ---- */
-
-static void read_directories(struct load *load, const struct place *at, const char *list, shoal_image_t *image)
-{
-    size_t room = 1;
-    for (const char *s = list; *s != '\0'; s++)
-        room += *s == ':';
-    image->layers.items = arena_array(load->arena, room + 1, sizeof *image->layers.items);
-    if (!LOAD_GOT(load, image->layers.items))
-        return;
-    for (;;) {
-        size_t count = strcspn(list, ":");
-        const char *part = arena_copy(&load->nodes, list, count);
-        const char *path = LOAD_GOT(load, part) ? load_path(load, at, part) : NULL;
-        if (path != NULL)
-            add_string(load, &image->layers, path);
-        if (list[count] == '\0')
-            return;
-        list += count + 1;
-    }
-}
-
-static void read_image(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                       void *object)
-{
-    (void)key;
-    shoal_image_t *image = &((shoal_service_t *)object)->image;
-    const char *text;
-    if (!take_text(load, at, value, &text))
-        return;
-    image->text = keep(load, text);
-    if (strncmp(text, "dir:", 4) == 0) {
-        image->kind = SHOAL_IMAGE_DIRECTORY;
-        read_directories(load, at, text + 4, image);
-    } else if (strcmp(text, "builtin:busybox") == 0) {
-        image->kind = SHOAL_IMAGE_BUILTIN;
-        image->layers.items = arena_array(load->arena, 2, sizeof *image->layers.items);
-        if (LOAD_GOT(load, image->layers.items))
-            add_string(load, &image->layers, text + strlen("builtin:"));
-    } else if (strncmp(text, "builtin:", 8) == 0) {
-        load_error(load, at, "there is no builtin image \"%.60s\"; builtin:busybox is the one", text + 8);
-    } else {
-        load_error(load, at, "\"%.100s\": registries are not supported yet; write builtin:busybox or dir:/path", text);
-    }
-}
-
-/* ---- the process ---- */
-
-/* A command is text, split like a shell's words, or a list. Null is as if it were not written; an empty one clears. */
-static void read_command(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                         void *object)
-{
-    shoal_service_t *service = object;
-    bool entrypoint = key->offset == offsetof(shoal_service_t, entrypoint);
-    bool *set = entrypoint ? &service->entrypoint_set : &service->command_set;
-    shoal_strings_t *list = AT(shoal_strings_t, object, key->offset);
-    if (value->kind == NODE_SCALAR && value->type == TYPE_NULL)
-        return;
-    *set = true;
-    if (value->kind == NODE_LIST) {
-        read_strings(load, at, key, value, object);
-        return;
-    }
-    const char *text, *why;
-    if (!take_text(load, at, value, &text))
-        return;
-    int code = value_split(load->arena, text, list, &why);
-    if (code == -ENOMEM)
-        load->out_of_memory = true;
-    else if (code < 0)
-        load_error(load, at, "the command %s", why);
-}
-
-static void read_environment_later(struct load *load, const struct place *at, const struct key *key,
-                                   struct node *value, void *object)
-{
-    (void)key, (void)object;
-    load->draft->environment = value;
-    load->draft->environment_at = *at;
-}
-
-static void read_env_file_later(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                                void *object)
-{
-    (void)key, (void)object;
-    load->draft->env_file = value;
-    load->draft->env_file_at = *at;
-}
-
-static void read_host_name(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                           void *object)
-{
-    const char *text;
-    if (!take_text(load, at, value, &text) || !check_host(load, at, text))
-        return;
-    if (strlen(text) > 64) /* __NEW_UTS_LEN, uname(2) */
-        load_error(load, at, "longer than the kernel's 64 characters");
-    else
-        *AT(char *, object, key->offset) = keep(load, text);
-}
-
-static void read_user(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                      void *object)
-{
-    const char *text;
-    if (!take_text(load, at, value, &text))
-        return;
-    size_t name = strcspn(text, ":"), group = text[name] == ':' ? strlen(text + name + 1) : 1;
-    bool good = name > 0 && group > 0 && strlen(text) <= 200 && strpbrk(text, " \t\n/") == NULL &&
-                (text[name] == '\0' || strchr(text + name + 1, ':') == NULL);
-    if (!good)
-        load_error(load, at, "\"%.60s\" is not a user; write 1000, 1000:1000, name or name:group", text);
-    else
-        *AT(char *, object, key->offset) = keep(load, text);
-}
-
-static void read_groups(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                        void *object)
-{
-    shoal_strings_t *list = AT(shoal_strings_t, object, key->offset);
-    if (!take_kind(load, at, value, NODE_LIST))
-        return;
-    list->items = arena_array(load->arena, value->count + (size_t)1, sizeof *list->items);
-    for (size_t i = 0; i < value->count && LOAD_GOT(load, list->items); i++) {
-        struct place item = place_item(at, value, i);
-        const char *text;
-        if (!take_scalar(load, &item, value->items[i], &text))
-            continue;
-        if (text[0] == '\0' || strpbrk(text, ": \t\n/") != NULL)
-            load_error(load, &item, "\"%.60s\" is not a group; write its name or number", text);
-        else
-            add_string(load, list, text);
-    }
-}
-
-static void read_directory(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                           void *object)
-{
-    const char *text;
-    if (!take_text(load, at, value, &text))
-        return;
-    char **out = AT(char *, object, key->offset);
-    if (text[0] != '/')
-        load_error(load, at, "\"%.200s\" is not an absolute path", text);
-    else if (strlen(text) > 4000)
-        load_error(load, at, "the path is too long");
-    else if (!LOAD_GOT(load, *out = value_path(load->arena, "/", text)))
-        return;
-}
-
-static void read_stop_signal(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                             void *object)
-{
-    const char *text;
-    if (take_scalar(load, at, value, &text) && value_signal(text, AT(int, object, key->offset)) < 0)
-        load_error(load, at, "\"%.60s\" is not a signal; write SIGTERM, TERM or 15", text);
-}
 
 /* ---- how many ---- */
 
@@ -233,8 +67,9 @@ static void read_condition(struct load *load, const struct place *at, const stru
     else if (strcmp(text, "service_completed_successfully") == 0)
         draft->dependency.condition = SHOAL_CONDITION_COMPLETED_SUCCESSFULLY;
     else if (strcmp(text, "service_healthy") == 0)
-        load_error(load, at, "service_healthy is not supported yet; service_started and "
-                             "service_completed_successfully are");
+        load_error(load, at,
+                   "service_healthy is not supported yet; service_started and "
+                   "service_completed_successfully are");
     else
         load_error(load, at, "\"%.60s\" is not a condition; write service_started or service_completed_successfully",
                    text);
@@ -291,107 +126,6 @@ static void read_depends_on(struct load *load, const struct place *at, const str
     names_free(&seen);
 }
 
-/* ---- security ---- */
-
-static void read_capabilities(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                              void *object)
-{
-    uint64_t *set = AT(uint64_t, object, key->offset);
-    if (!take_kind(load, at, value, NODE_LIST))
-        return;
-    for (size_t i = 0; i < value->count; i++) {
-        struct place item = place_item(at, value, i);
-        const char *text;
-        unsigned number;
-        if (!take_text(load, &item, value->items[i], &text))
-            continue;
-        if (strcasecmp(text, "ALL") == 0 || strcasecmp(text, "CAP_ALL") == 0)
-            *set = ~UINT64_C(0);
-        else if (value_capability(text, &number) == 0)
-            *set |= UINT64_C(1) << number;
-        else
-            load_error(load, &item, "\"%.60s\" is not a capability; write NET_ADMIN or CAP_NET_ADMIN", text);
-    }
-}
-
-static void read_security_opt(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                              void *object)
-{
-    (void)key;
-    shoal_service_t *service = object;
-    if (!take_kind(load, at, value, NODE_LIST))
-        return;
-    for (size_t i = 0; i < value->count; i++) {
-        struct place item = place_item(at, value, i);
-        const char *text;
-        if (!take_text(load, &item, value->items[i], &text))
-            continue;
-        size_t name = strcspn(text, ":=");
-        const char *argument = text[name] == '\0' ? "" : text + name + 1;
-        if (name == strlen("no-new-privileges") && strncmp(text, "no-new-privileges", name) == 0) {
-            if (strcmp(argument, "false") == 0)
-                service->no_new_privileges = false;
-            else if (argument[0] == '\0' || strcmp(argument, "true") == 0)
-                service->no_new_privileges = true;
-            else
-                load_error(load, &item, "\"%.60s\" is neither true nor false", argument);
-        } else if (name == strlen("seccomp") && strncmp(text, "seccomp", name) == 0 &&
-                   strcmp(argument, "unconfined") == 0) {
-            service->seccomp_unconfined = true;
-        } else {
-            load_error(load, &item, "\"%.100s\" is not supported yet; no-new-privileges[:false] and seccomp=unconfined "
-                                    "are", text);
-        }
-    }
-}
-
-static bool is_namespaced_sysctl(const char *name)
-{
-    static const char *const kernel[] = {"kernel.msgmax", "kernel.msgmnb",  "kernel.msgmni",         "kernel.sem",
-                                         "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"};
-    for (size_t i = 0; i < COUNT(kernel); i++)
-        if (strcmp(name, kernel[i]) == 0)
-            return true;
-    return strncmp(name, "net.", 4) == 0 || strncmp(name, "fs.mqueue.", 10) == 0;
-}
-
-static void add_sysctl(struct load *load, const struct place *at, const char *name, const char *value, void *data)
-{
-    shoal_service_t *service = data;
-    size_t count = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"), line = 0;
-    if (count == 0 || count > 200 || name[count] != '\0' || strstr(name, "..") != NULL || name[count - 1] == '.') {
-        load_error(load, at, "\"%.60s\" is not a sysctl; write net.core.somaxconn", name);
-        return;
-    }
-    if (value == NULL || value[0] == '\0' || strlen(value) > 1000) {
-        load_error(load, at, "\"%.60s\" needs a value", name);
-        return;
-    }
-    if (!is_namespaced_sysctl(name)) {
-        load_error(load, at, "refused: %.60s is the whole host's; net.*, fs.mqueue.*, kernel.sem, kernel.msg* and "
-                             "kernel.shm* belong to a sandbox", name);
-        return;
-    }
-    char *key = keep(load, name), *text = keep(load, value);
-    int code = key == NULL || text == NULL ? -ENOMEM : names_put(&load->draft->sysctl_names, key, (size_t)at->line, &line);
-    if (code == 0)
-        load_error(load, at, "%.60s is set already, on line %zu", name, line);
-    else if (code < 0)
-        load->out_of_memory = true;
-    else
-        service->sysctls[service->sysctl_count++] = (shoal_pair_t){key, text, place_position(load, at)};
-}
-
-static void read_sysctls(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                         void *object)
-{
-    (void)key;
-    shoal_service_t *service = object;
-    service->sysctls = arena_array(load->arena, value->kind == NODE_SCALAR ? 0 : value->count, sizeof *service->sysctls);
-    if (LOAD_GOT(load, service->sysctls))
-        each_pair(load, at, value, "=", add_sysctl, service);
-}
-
 /* ---- names ---- */
 
 static void add_host(struct load *load, const struct place *at, const char *name, const char *value, void *data)
@@ -411,8 +145,8 @@ static void add_host(struct load *load, const struct place *at, const char *name
     else if (!value_is_ip(address))
         load_error(load, at, "\"%.60s\" is not an address; write %.60s=10.0.0.1", value == NULL ? "" : value, name);
     else
-        service->extra_hosts[service->extra_host_count++] =
-            (shoal_pair_t){keep(load, name), keep(load, address), place_position(load, at)};
+        service->extra_hosts[service->extra_host_count++] = (shoal_pair_t){keep(load, name), keep(load, address),
+                                                                           place_position(load, at)};
 }
 
 /* A host of the mapping form may have several addresses. */
@@ -452,8 +186,8 @@ static void add_label(struct load *load, const struct place *at, const char *nam
     if (name[0] == '\0')
         load_error(load, at, "a label needs a name");
     else
-        service->labels[service->label_count++] =
-            (shoal_pair_t){keep(load, name), keep(load, value == NULL ? "" : value), place_position(load, at)};
+        service->labels[service->label_count++] = (shoal_pair_t){
+            keep(load, name), keep(load, value == NULL ? "" : value), place_position(load, at)};
 }
 
 static void read_labels(struct load *load, const struct place *at, const struct key *key, struct node *value,
@@ -490,77 +224,6 @@ static void read_networks_later(struct load *load, const struct place *at, const
     load->draft->networks_at = *at;
 }
 
-/* ---- logging ---- */
-
-static void read_log_driver(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                            void *object)
-{
-    (void)key;
-    shoal_service_t *service = object;
-    const char *text;
-    if (!take_text(load, at, value, &text))
-        return;
-    if (strcmp(text, "none") == 0)
-        service->log.driver = SHOAL_LOG_NONE;
-    else if (strcmp(text, "json-file") != 0)
-        load_error(load, at, "the driver \"%.60s\" is not supported yet; json-file and none are", text);
-}
-
-static void read_log_size(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                          void *object)
-{
-    (void)key;
-    uint64_t bytes;
-    if (!take_size(load, at, value, &bytes))
-        return;
-    if (bytes < 4096)
-        load_error(load, at, "\"%.60s\" is too little; the least is 4k", value->text);
-    else
-        ((shoal_service_t *)object)->log.max_bytes = bytes;
-}
-
-static void read_log_count(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                           void *object)
-{
-    int64_t count;
-    if (take_integer(load, at, value, key->min, key->max, &count))
-        ((shoal_service_t *)object)->log.max_files = (unsigned)count;
-}
-
-static const struct key log_option_keys[] = {
-    {"max-size", .read = read_log_size, .form = "size", .doc = "A file of this size is rotated. Default: never."},
-    {"max-file", .read = read_log_count, .min = 1, .max = 1000, .form = "number",
-     .doc = "How many files are kept; more than one needs *max-size*. Default 1."},
-    {"compress", .false_is_fine = true, .form = "bool", .doc = "Compress rotated files."},
-    {"labels", .form = "text", .doc = "Labels that go into each line."},
-    {"labels-regex", .form = "text", .doc = "Labels that go into each line."},
-    {"env", .form = "text", .doc = "Variables that go into each line."},
-    {"env-regex", .form = "text", .doc = "Variables that go into each line."},
-    {"tag", .form = "text", .doc = "A tag that goes into each line."},
-    {"mode", .form = "text", .doc = "Whether a full buffer blocks the container."},
-    {"max-buffer-size", .form = "size", .doc = "Size of that buffer."},
-};
-static const struct section log_option_section =
-    SECTION("services.NAME.logging.options", "Of the driver json-file.", log_option_keys, false);
-
-static const struct key logging_keys[] = {
-    {"driver", .read = read_log_driver, .form = "text", .doc = "*json-file* (default) or *none*."},
-    {"options", .read = read_nested, .section = &log_option_section, .form = "mapping", .doc = "Options of the driver."},
-};
-const struct section logging_section = SECTION("services.NAME.logging", "Where output goes.", logging_keys, true);
-
-static void read_logging(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                         void *object)
-{
-    shoal_service_t *service = object;
-    read_nested(load, at, key, value, object);
-    const struct node *options = node_get(value, "options");
-    if (service->log.driver == SHOAL_LOG_NONE && options != NULL && options->kind == NODE_MAP && options->count > 0)
-        load_error(load, at, "the driver none has no options");
-    else if (service->log.max_files > 1 && service->log.max_bytes == 0)
-        load_error(load, at, "max-file needs max-size");
-}
-
 /* ---- deploy, x-shoal ---- */
 
 static const struct key resources_keys[] = {
@@ -568,8 +231,7 @@ static const struct key resources_keys[] = {
     {"reservations", .read = read_nested, .section = &reservations_section, .form = "mapping",
      .doc = "What is kept for it."},
 };
-static const struct section resources_section =
-    SECTION("services.NAME.deploy.resources", NULL, resources_keys, true);
+static const struct section resources_section = SECTION("services.NAME.deploy.resources", NULL, resources_keys, true);
 
 static const struct key deploy_keys[] = {
     {"mode", .read = read_mode, .form = "text", .doc = "*replicated* alone."},
@@ -597,8 +259,8 @@ static const struct key service_x_keys[] = {
     {"restart", .read = read_x_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon it is started again."},
 };
-const struct section service_x_section =
-    SECTION("services.NAME.x-shoal", "What Compose has no word for.", service_x_keys, false);
+const struct section service_x_section = SECTION("services.NAME.x-shoal", "What Compose has no word for.",
+                                                 service_x_keys, false);
 
 /* ---- the table ---- */
 
@@ -612,8 +274,9 @@ static const struct key service_keys[] = {
     {"cap_drop", .read = read_capabilities, FIELD(cap_drop), .form = "list",
      .doc = "Default capabilities to leave out; ALL leaves those of *cap_add*."},
     {"command", .read = read_command, FIELD(command), .form = "text or list",
-     .doc = "The program's arguments, or the program where the image has no entrypoint. Text is split at blanks; quotes "
-            "and backslashes keep them; there is no shell. An empty list clears the image's."},
+     .doc =
+         "The program's arguments, or the program where the image has no entrypoint. Text is split at blanks; quotes "
+         "and backslashes keep them; there is no shell. An empty list clears the image's."},
     {"container_name", .read = read_container_name, FIELD(container_name), .form = "text",
      .doc = "In place of PROJECT-SERVICE-N; for one container alone."},
     {"cpu_shares", .read = read_cpu_shares, .offset = SHOAL_LIMIT_CPU_SHARES, .form = "number",
@@ -636,11 +299,14 @@ static const struct key service_keys[] = {
     {"extra_hosts", .read = read_extra_hosts, .form = "list or mapping",
      .doc = "Lines of /etc/hosts: name=address. host-gateway is not supported yet."},
     {"group_add", .read = read_groups, FIELD(group_add), .form = "list", .doc = "More groups, by name or number."},
-    {"hostname", .read = read_host_name, FIELD(hostname), .form = "text", .doc = "Default: the start of the container's id."},
+    {"hostname", .read = read_host_name, FIELD(hostname), .form = "text",
+     .doc = "Default: the start of the container's id."},
     {"image", .read = read_image, .form = "text",
-     .doc = "*builtin:busybox*, made of the host's static busybox; *dir:/path*, a directory as it is; *dir:/base:/more*, "
-            "later ones on top. Relative paths start at the project's directory. Registries are not supported yet."},
-    {"init", .read = read_flag, FIELD(init), .form = "bool", .doc = "A small process 1 that reaps and forwards signals."},
+     .doc =
+         "*builtin:busybox*, made of the host's static busybox; *dir:/path*, a directory as it is; *dir:/base:/more*, "
+         "later ones on top. Relative paths start at the project's directory. Registries are not supported yet."},
+    {"init", .read = read_flag, FIELD(init), .form = "bool",
+     .doc = "A small process 1 that reaps and forwards signals."},
     {"labels", .read = read_labels, .form = "mapping or list", .doc = "Words for others to read."},
     {"logging", .read = read_logging, .section = &logging_section, .form = "mapping", .doc = "Where output goes."},
     {"mem_limit", .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20, .form = "size",
@@ -657,23 +323,28 @@ static const struct key service_keys[] = {
      .doc = "Processes and threads; -1 or 0 is unlimited (pids.max)."},
     {"privileged", .refused = "a sandbox is not privileged here; name what it needs with cap_add and security_opt",
      .false_is_fine = true, .form = "bool", .doc = "All rights on the host."},
-    {"read_only", .read = read_flag, FIELD(read_only), .form = "bool", .doc = "The root file system cannot be written."},
+    {"read_only", .read = read_flag, FIELD(read_only), .form = "bool",
+     .doc = "The root file system cannot be written."},
     {"restart", .read = read_restart, .form = "text",
      .doc = "*no* (default), *always*, *on-failure*, *on-failure:N* or *unless-stopped*."},
-    {"scale", "scale", .read = read_replicas, .max = 100000, .form = "number", .doc = "How many containers. Default 1."},
+    {"scale", "scale", .read = read_replicas, .max = 100000, .form = "number",
+     .doc = "How many containers. Default 1."},
     {"security_opt", .read = read_security_opt, .form = "list",
-     .doc = "*no-new-privileges* is the default here, *no-new-privileges:false* clears it; *seccomp=unconfined* takes the "
-            "system call filter away. Others are not supported yet."},
+     .doc =
+         "*no-new-privileges* is the default here, *no-new-privileges:false* clears it; *seccomp=unconfined* takes the "
+         "system call filter away. Others are not supported yet."},
     {"shm_size", .read = read_size, FIELD(shm_bytes), .form = "size", .doc = "Of /dev/shm. Default 64m."},
     {"stop_grace_period", .read = read_duration, FIELD(stop_grace_ms), .form = "duration",
      .doc = "From the stop signal to the kill. Default 10s."},
-    {"stop_signal", .read = read_stop_signal, FIELD(stop_signal), .form = "text", .doc = "Name or number. Default SIGTERM."},
+    {"stop_signal", .read = read_stop_signal, FIELD(stop_signal), .form = "text",
+     .doc = "Name or number. Default SIGTERM."},
     {"sysctls", .read = read_sysctls, .form = "mapping or list",
      .doc = "Namespaced ones: net.\\*, fs.mqueue.\\*, kernel.sem, kernel.msg\\*, kernel.shm\\*."},
     {"tmpfs", .read = read_tmpfs, .form = "text or list", .doc = "/path or /path:size=64m,mode=1777."},
     {"ulimits", .read = read_ulimits, .section = &ulimit_section, .form = "mapping",
-     .doc = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack: a number, "
-            "or *soft* and *hard*."},
+     .doc =
+         "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack: a number, "
+         "or *soft* and *hard*."},
     {"user", .read = read_user, FIELD(user), .form = "text", .doc = "1000, 1000:1000, name or name:group."},
     {"volumes", .read = read_mounts, .form = "list", .doc = "SOURCE:TARGET[:ro], TARGET, or the long form."},
     {"working_dir", .read = read_directory, FIELD(working_dir), .form = "path", .doc = "Absolute."},

@@ -140,9 +140,9 @@ int value_duration(const char *text, uint64_t *out_ms)
     static const struct {
         const char *unit;
         uint64_t nanoseconds;
-    } units[] = {{"ns", 1},           {"us", 1000},           {"\xc2\xb5s", 1000},        {"ms", 1000000},
-                 {"s", 1000000000u},  {"m", 60000000000u},    {"h", 3600000000000u},      {"d", 86400000000000u},
-                 {"w", 604800000000000u}};
+    } units[] = {
+        {"ns", 1},           {"us", 1000},          {"\xc2\xb5s", 1000},    {"ms", 1000000},        {"s", 1000000000u},
+        {"m", 60000000000u}, {"h", 3600000000000u}, {"d", 86400000000000u}, {"w", 604800000000000u}};
     if (strcmp(text, "0") == 0) {
         *out_ms = 0;
         return 0;

@@ -86,7 +86,9 @@ static void environment_files(void **state)
         const char *text, *out, *error;
     } rows[] = {
         {"A=1\nB=2", "A=1;B=2;", NULL},
-        {"\xef\xbb\xbf" "A=1\r\nB=2\r\n", "A=1;B=2;", NULL},
+        {"\xef\xbb\xbf"
+         "A=1\r\nB=2\r\n",
+         "A=1;B=2;", NULL},
         {"# c\n\n  X = y  \n", "X=y;", NULL},
         {"export X=y", "X=y;", NULL},
         {"X: y", "X=y;", NULL},

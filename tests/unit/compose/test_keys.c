@@ -34,8 +34,11 @@ static void put_process(struct text *out, const shoal_service_t *s)
         put_list(out, "env", &s->environment);
     if (s->group_add.count > 0)
         put_list(out, "groups", &s->group_add);
-    const char *const texts[][2] = {{"hostname", s->hostname}, {"domainname", s->domainname}, {"user", s->user},
-                                    {"dir", s->working_dir},   {"container", s->container_name}};
+    const char *const texts[][2] = {{"hostname", s->hostname},
+                                    {"domainname", s->domainname},
+                                    {"user", s->user},
+                                    {"dir", s->working_dir},
+                                    {"container", s->container_name}};
     for (size_t i = 0; i < COUNT(texts); i++)
         if (texts[i][1] != NULL)
             text_add_format(out, " %s=%s", texts[i][0], texts[i][1]);
@@ -121,8 +124,9 @@ static const struct row service_rows[] = {
     {"command: ''", " command="},
     {"command: ", ""},
     {"command: [sleep, 10]", "5:22: error: web.command.1: 10 is a number, where text belongs; put it in quotes\n"},
-    {"command: a; b", "5:5: error: web.command: the command needs a shell (one of ; & | < > ( ) ` is not quoted); write "
-                      "[\"sh\", \"-c\", \"...\"]\n"},
+    {"command: a; b",
+     "5:5: error: web.command: the command needs a shell (one of ; & | < > ( ) ` is not quoted); write "
+     "[\"sh\", \"-c\", \"...\"]\n"},
     {"entrypoint: [/init]", " entrypoint=/init"},
     {"entrypoint: {a: b}", "5:5: error: web.entrypoint: takes one value, not a mapping\n"},
     {"environment: {A: 1.10, B: yes, C: true, D: 0x10, E: , USER: , F: '', G: null}",
@@ -154,12 +158,14 @@ static const struct row service_rows[] = {
     {"init: ", "5:5: error: web.init: has no value\n"},
     {"tmpfs: /run", " tmpfs::/run:-1"},
     {"tmpfs: ['/run:size=64m,mode=755', /tmp]", " tmpfs::/run:-1:67108864:755 tmpfs::/tmp:-1"},
-    {"tmpfs: /run:uid=5", "5:5: error: web.tmpfs: the option \"uid=5\" is not supported yet; size=, mode=, ro and rw are\n"},
+    {"tmpfs: /run:uid=5",
+     "5:5: error: web.tmpfs: the option \"uid=5\" is not supported yet; size=, mode=, ro and rw are\n"},
     {"tmpfs: run", "5:5: error: web.tmpfs: the target \"run\" is not an absolute path\n"},
     {"volumes: [data:/d, './x:/x:ro', '~/y:/y', /anon]",
      " volume::/d:0 bind:/fleet/x:/x:-1:ro:create bind:/home/me/y:/y:-1:create volume::/anon:-1"},
-    {"volumes: [nope:/d]", "5:15: error: web.volumes.0: the volume \"nope\" is not defined under volumes; a path begins with "
-                           "/ ./ or ~\n"},
+    {"volumes: [nope:/d]",
+     "5:15: error: web.volumes.0: the volume \"nope\" is not defined under volumes; a path begins with "
+     "/ ./ or ~\n"},
     {"volumes: ['/a:/b:z']", "5:15: error: web.volumes.0: the access mode \"z\" is not supported yet; ro and rw are\n"},
     {"volumes: ['/a:/b', '/c:/b/']", "5:24: error: web.volumes.1: /b is mounted on already, on line 5\n"},
     {"volumes: ['/a:/']", "5:15: error: web.volumes.0: nothing can be mounted on \"/\"\n"},
@@ -185,8 +191,7 @@ static const struct row service_rows[] = {
     {"mem_limit: 64m\n    memswap_limit: 128m\n    mem_reservation: 32m",
      " memory=67108864 swap=134217728 reservation=33554432"},
     {"memswap_limit: -1", " swap=-1"},
-    {"memswap_limit: 1g",
-     "5:5: error: web.memswap_limit: needs mem_limit, for it limits memory and swap together\n"},
+    {"memswap_limit: 1g", "5:5: error: web.memswap_limit: needs mem_limit, for it limits memory and swap together\n"},
     {"mem_limit: 64m\n    memswap_limit: 32m",
      "6:5: error: web.memswap_limit: is less than mem_limit, but limits memory and swap together\n"},
     {"mem_limit: 64m\n    mem_reservation: 128m", "6:5: error: web.mem_reservation: is more than mem_limit\n"},
@@ -208,11 +213,13 @@ static const struct row service_rows[] = {
     {"blkio_config: {device_read_bps: [{path: vda, rate: 1x}]}",
      "5:39: error: web.blkio_config.device_read_bps.0.path: \"vda\" is not an absolute path; write /dev/vda\n"},
     {"deploy: {replicas: 3, resources: {limits: {cpus: '0.5', memory: 64m, pids: 9}, reservations: {memory: 8m}}}",
-     " replicas=3 memory=67108864(deploy.resources.limits.memory) reservation=8388608(deploy.resources.reservations.memory)"
+     " replicas=3 memory=67108864(deploy.resources.limits.memory) "
+     "reservation=8388608(deploy.resources.reservations.memory)"
      " cpus=500(deploy.resources.limits.cpus) pids=9(deploy.resources.limits.pids)"},
     {"deploy: {resources: {limits: {memory: 64m}}}\n    mem_limit: 32m",
      "6:5: error: web.mem_limit: can't set distinct values on 'mem_limit' and 'deploy.resources.limits.memory'\n"},
-    {"mem_limit: 64m\n    deploy: {resources: {limits: {memory: 67108864}}}", " memory=67108864(deploy.resources.limits.memory)"},
+    {"mem_limit: 64m\n    deploy: {resources: {limits: {memory: 67108864}}}",
+     " memory=67108864(deploy.resources.limits.memory)"},
     {"deploy: {resources: {reservations: {cpus: 1, devices: []}}}",
      "5:41: error: web.deploy.resources.reservations.cpus: not supported yet\n"
      "5:50: error: web.deploy.resources.reservations.devices: not supported yet\n"},
@@ -229,8 +236,9 @@ static const struct row service_rows[] = {
     {"restart: on-failure:3", " restart=2:3:0"},
     {"restart: unless-stopped", " restart=3:0:0"},
     {"restart: false", "5:5: error: web.restart: false is true or false, where text belongs; write \"no\" or always\n"},
-    {"restart: always:3", "5:5: error: web.restart: \"always:3\" is not a restart policy; write \"no\", always, on-failure, "
-                          "on-failure:3 or unless-stopped\n"},
+    {"restart: always:3",
+     "5:5: error: web.restart: \"always:3\" is not a restart policy; write \"no\", always, on-failure, "
+     "on-failure:3 or unless-stopped\n"},
     {"deploy: {restart_policy: {}}", " restart=1:0:0"},
     {"deploy: {restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: 1m}}",
      " restart=2:3:60000 backoff=5000,2000,60000,100,10000"},
@@ -240,7 +248,8 @@ static const struct row service_rows[] = {
     {"deploy: {restart_policy: {delay: 2m}}", " restart=1:0:0 backoff=120000,2000,120000,100,10000"},
     {"deploy: {restart_policy: {delay: 5}}",
      "5:31: error: web.deploy.restart_policy.delay: \"5\" has no unit; write 5s or 1m30s\n"},
-    {"x-shoal: {restart: {backoff: 1s, factor: 1.5, max: 5s, jitter: 0, reset: 1m}}", " backoff=1000,1500,5000,0,60000"},
+    {"x-shoal: {restart: {backoff: 1s, factor: 1.5, max: 5s, jitter: 0, reset: 1m}}",
+     " backoff=1000,1500,5000,0,60000"},
     {"x-shoal: {restart: {factor: 0.5, max: 10ms, jiter: 1}}",
      "3:3: error: web: the longest delay, 10 ms (x-shoal.restart.max), is shorter than the first, 100 ms\n"
      "5:25: error: web.x-shoal.restart.factor: \"0.5\" is not a number from 1 to 100\n"
@@ -248,8 +257,7 @@ static const struct row service_rows[] = {
     {"stop_signal: SIGINT\n    stop_grace_period: 1m30s", " stop=2:90000"},
     {"stop_signal: 9", " stop=9:10000"},
     {"stop_signal: SIGNOPE", "5:5: error: web.stop_signal: \"SIGNOPE\" is not a signal; write SIGTERM, TERM or 15\n"},
-    {"stop_grace_period: 10",
-     "5:5: error: web.stop_grace_period: \"10\" has no unit; write 10s or 1m30s\n"},
+    {"stop_grace_period: 10", "5:5: error: web.stop_grace_period: \"10\" has no unit; write 10s or 1m30s\n"},
     {"depends_on: [db]", " after:db"},
     {"depends_on: {db: {condition: service_completed_successfully, required: false, restart: false}}",
      " after:db:completed:optional"},
@@ -271,18 +279,20 @@ static const struct row service_rows[] = {
     {"sysctls: {net.core.somaxconn: 1024, kernel.sem: 1 2 3 4}",
      " sysctl:net.core.somaxconn=1024 sysctl:kernel.sem=1 2 3 4"},
     {"sysctls: [fs.mqueue.msg_max=5]", " sysctl:fs.mqueue.msg_max=5"},
-    {"sysctls: {vm.swappiness: 1}",
-     "5:15: error: web.sysctls.vm.swappiness: refused: vm.swappiness is the whole host's; net.*, fs.mqueue.*, kernel.sem, "
-     "kernel.msg* and kernel.shm* belong to a sandbox\n"},
+    {"sysctls: {vm.swappiness: 1}", "5:15: error: web.sysctls.vm.swappiness: refused: vm.swappiness is the whole "
+                                    "host's; net.*, fs.mqueue.*, kernel.sem, "
+                                    "kernel.msg* and kernel.shm* belong to a sandbox\n"},
     {"sysctls: {net/../x: 1}",
      "5:15: error: web.sysctls.net/../x: \"net/../x\" is not a sysctl; write net.core.somaxconn\n"},
     {"network_mode: host\n    sysctls: [net.a=1]",
      "6:15: error: web.sysctls: refused: net.a is the whole host's with network_mode host\n"},
     {"ulimits: {nofile: 1024, core: {soft: 0, hard: -1}}", " ulimit7=1024,1024 ulimit4=0,-1"},
-    {"ulimits: {nofile: {soft: 2, hard: 1}}", "5:15: error: web.ulimits.nofile: the soft limit is above the hard limit\n"},
+    {"ulimits: {nofile: {soft: 2, hard: 1}}",
+     "5:15: error: web.ulimits.nofile: the soft limit is above the hard limit\n"},
     {"ulimits: {nofile: {soft: 2}}", "5:15: error: web.ulimits.nofile: the key \"hard\" is missing\n"},
-    {"ulimits: {nofiles: 2}", "5:15: error: web.ulimits.nofiles: is no resource limit; they are core cpu data fsize locks "
-                              "memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack\n"},
+    {"ulimits: {nofiles: 2}",
+     "5:15: error: web.ulimits.nofiles: is no resource limit; they are core cpu data fsize locks "
+     "memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack\n"},
     {"shm_size: 1g", " shm=1073741824"},
     {"extra_hosts: ['a:10.0.0.1', 'b=::1', 'c:[fd00::1]']", " host:a=10.0.0.1 host:b=::1 host:c=fd00::1"},
     {"extra_hosts: {a: 10.0.0.1, b: [10.0.0.2, 10.0.0.3]}", " host:a=10.0.0.1 host:b=10.0.0.2 host:b=10.0.0.3"},
@@ -292,8 +302,10 @@ static const struct row service_rows[] = {
     {"labels: {a: 1, b: , c: x}", " label:a=1 label:b= label:c=x"},
     {"labels: [a=b, c]", " label:a=b label:c="},
     {"container_name: one", " container=one"},
-    {"container_name: one\n    scale: 2", "5:5: error: web.container_name: one name cannot be that of 2 containers (scale)\n"},
-    {"container_name: taken", "8:5: error: services.db.container_name: the name \"taken\" is taken by another service, on line 5\n"},
+    {"container_name: one\n    scale: 2",
+     "5:5: error: web.container_name: one name cannot be that of 2 containers (scale)\n"},
+    {"container_name: taken",
+     "8:5: error: services.db.container_name: the name \"taken\" is taken by another service, on line 5\n"},
     {"networks: [back, front]", " on:back:0 on:front:0"},
     {"networks: {back: {priority: 1}, front: {priority: 5, aliases: [w, x]}, default: }", " on:front:5:w:x on:back:1"},
     {"networks: [nope]", "5:16: error: web.networks.0: the network \"nope\" is not defined under networks\n"},
@@ -301,7 +313,8 @@ static const struct row service_rows[] = {
     {"networks: {back: {ipv4_address: 10.0.0.1}}", "5:23: error: web.networks.back.ipv4_address: not supported yet\n"},
     {"network_mode: none", " network_mode=1"},
     {"network_mode: host", " network_mode=2"},
-    {"network_mode: bridge", "5:5: error: web.network_mode: the mode \"bridge\" is not supported yet; none and host are\n"},
+    {"network_mode: bridge",
+     "5:5: error: web.network_mode: the mode \"bridge\" is not supported yet; none and host are\n"},
     {"network_mode: none\n    networks: [back]", "6:5: error: web.networks: cannot stand together with network_mode\n"},
     {"logging: {driver: json-file, options: {max-size: 10m, max-file: '3'}}", " log=0:10485760:3"},
     {"logging: {driver: none}", " log=1:0:1"},
@@ -310,8 +323,9 @@ static const struct row service_rows[] = {
     {"logging: {options: {max-file: 3}}", "5:5: error: web.logging: max-file needs max-size\n"},
     {"logging: {options: {max-sise: 3m}}",
      "5:25: error: web.logging.options.max-sise: unknown key; did you mean \"max-size\"?\n"},
-    {"privileged: true", "5:5: error: web.privileged: refused: a sandbox is not privileged here; name what it needs with "
-                         "cap_add and security_opt\n"},
+    {"privileged: true",
+     "5:5: error: web.privileged: refused: a sandbox is not privileged here; name what it needs with "
+     "cap_add and security_opt\n"},
     {"privileged: false\n    tty: false\n    x-mine: [1, {a: b}]", ""},
     {"tty: true", "5:5: error: web.tty: not supported yet\n"},
     {"healthcheck: {test: x}\n    ports: [80]",
@@ -343,9 +357,10 @@ static void service_keys(void **state)
     for (size_t i = 0; i < COUNT(service_rows); i++) {
         const struct row *row = &service_rows[i];
         const char *db = strstr(row->yaml, "taken") != NULL ? "    container_name: taken\n" : "";
-        AUTO_FREE char *yaml =
-            base_format("name: demo\nservices:\n  web:\n    image: builtin:busybox\n    %s\n  db:\n    image: dir:/srv\n%s"
-                        "networks: {back: , front: }\nvolumes: {data: }\n", row->yaml, db);
+        AUTO_FREE char *yaml = base_format(
+            "name: demo\nservices:\n  web:\n    image: builtin:busybox\n    %s\n  db:\n    image: dir:/srv\n%s"
+            "networks: {back: , front: }\nvolumes: {data: }\n",
+            row->yaml, db);
         AUTO_FREE char *findings = NULL;
         shoal_spec_t *spec = load_text(yaml, &findings);
         AUTO_FREE char *said = shorten(findings);
@@ -369,28 +384,33 @@ static const struct row file_rows[] = {
     {"name: x\n", "1:1: error: the key \"services\" is missing\n"},
     {"services: {}\n", "1:1: error: services: there is no service in it\n"},
     {"services: {a: }\n", "1:12: error: services.a: has no value; it takes a mapping\n"},
-    {"version: '3'\nservices: {a: {image: builtin:busybox}}", "1:1: warning: version: is obsolete and ignored; remove it\n"},
+    {"version: '3'\nservices: {a: {image: builtin:busybox}}",
+     "1:1: warning: version: is obsolete and ignored; remove it\n"},
     {"services: {a: {image: builtin:busybox}}\nx-any: [a, {b: $}]\n", ""},
-    {"services: {a b: {image: builtin:busybox}}",
-     "1:12: error: services.a b: \"a b\" is not a name for a service; it takes up to 100 of a-z A-Z 0-9 . _ - and begins "
-     "with no . or -\n"},
+    {"services: {a b: {image: builtin:busybox}}", "1:12: error: services.a b: \"a b\" is not a name for a service; it "
+                                                  "takes up to 100 of a-z A-Z 0-9 . _ - and begins "
+                                                  "with no . or -\n"},
     {"services: {a: {image: builtin:alpine}}",
      "1:16: error: services.a.image: there is no builtin image \"alpine\"; builtin:busybox is the one\n"},
     {"services: {a: {image: builtin:busybox}}\nconfigs: {}\nsecrets: {}\ninclude: []\nnetwork: {}\n",
-     "2:1: error: configs: not supported yet\n3:1: error: secrets: not supported yet\n4:1: error: include: not supported "
+     "2:1: error: configs: not supported yet\n3:1: error: secrets: not supported yet\n4:1: error: include: not "
+     "supported "
      "yet\n5:1: error: network: unknown key; did you mean \"networks\"?\n"},
     {"services: {a: {image: builtin:busybox}}\nx-shoal: {degrade: 3, starts_in_flight: 2000, shard: 1}",
      "2:11: error: x-shoal.degrade: \"3\" is neither true nor false\n"
      "2:23: error: x-shoal.starts_in_flight: 2000 is out of range; it goes from 1 to 1024\n"
      "2:47: error: x-shoal.shard: unknown key\n"},
-    {"services: {a: {image: builtin:busybox}}\nvolumes: {v: {external: true, driver: nfs}}\nnetworks: {n: {external: true}}",
+    {"services: {a: {image: builtin:busybox}}\nvolumes: {v: {external: true, driver: nfs}}\nnetworks: {n: {external: "
+     "true}}",
      "2:15: error: volumes.v.external: external volumes are not supported yet; write name: and leave external away: a "
      "volume of that name is used if it is there\n"
      "2:31: error: volumes.v.driver: the driver \"nfs\" is not supported yet; local is\n"
      "3:16: error: networks.n.external: not supported yet\n"},
-    {"services: {a: {image: builtin:busybox}}\nnetworks:\n  a: {driver: overlay}\n  b: {ipam: {config: [{subnet: 10.1.0.1/16}]}}\n"
+    {"services: {a: {image: builtin:busybox}}\nnetworks:\n  a: {driver: overlay}\n  b: {ipam: {config: [{subnet: "
+     "10.1.0.1/16}]}}\n"
      "  c: {ipam: {config: [{subnet: 'fd00::/64'}, {}]}}\n  d: {ipam: {config: [{gateway: 10.1.0.1}]}}\n"
-     "  e: {ipam: {config: [{subnet: 10.1.0.0/24, gateway: 10.2.0.1}]}}\n  f: {ipam: {config: [{subnet: 10.0.0.0/8}]}}\n"
+     "  e: {ipam: {config: [{subnet: 10.1.0.0/24, gateway: 10.2.0.1}]}}\n  f: {ipam: {config: [{subnet: "
+     "10.0.0.0/8}]}}\n"
      "  g: {x-shoal: {shard: 0}}\n",
      "3:7: error: networks.a.driver: the driver \"overlay\" is not supported yet; bridge is\n"
      "4:24: error: networks.b.ipam.config.0.subnet: \"10.1.0.1/16\" has bits beyond its prefix; write 10.1.0.0/16\n"
@@ -413,11 +433,12 @@ static const struct row file_rows[] = {
     {"a: *b\n", "1:4: error: the alias *b has no anchor &b before it\n"},
     {"a: &b [*b]\n", "1:8: error: the alias *b stands inside its own anchor\n"},
     {"a: \"x\\0y\"\nservices: {a: {image: builtin:busybox}}", "1:1: error: a: unknown key\n"
-     "1:4: error: the text holds a NUL, which no value can\n"},
+                                                              "1:4: error: the text holds a NUL, which no value can\n"},
     {"a: \x01\n", "1:4: error: the file holds a control character, which YAML does not allow\n"},
     {"a: \xc3\xa4\xff\n", "1:5: error: the byte 0xff is not UTF-8; the file must be\n"},
     {"a: \xed\xa0\x80\n", "1:4: error: the byte 0xed is not UTF-8; the file must be\n"},
-    {"services: {a: {image: builtin:busybox, image: x}}", "1:40: error: the key \"image\" was given before, on line 1\n"},
+    {"services: {a: {image: builtin:busybox, image: x}}",
+     "1:40: error: the key \"image\" was given before, on line 1\n"},
     {"services: {a: {image: !!int x, init: !!bool true, hostname: !!str 12}}",
      "1:16: error: services.a.image: x is a number, where text belongs; put it in quotes\n"
      "1:23: error: \"x\" does not fit its tag !!int\n"},

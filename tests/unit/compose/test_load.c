@@ -21,13 +21,14 @@ static void project_names(void **state)
                 {"a b", NULL, NULL, "/srv/a", NULL}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        AUTO_FREE char *variable = base_format("COMPOSE_PROJECT_NAME=%s", rows[i].variable == NULL ? "" : rows[i].variable);
-        AUTO_FREE char *yaml =
-            base_format("%s%s\nservices: {a: {image: builtin:busybox, labels: [\"$COMPOSE_PROJECT_NAME\"]}}\nvolumes: {v: }\n",
-                        rows[i].name != NULL ? "name: " : "", rows[i].name != NULL ? rows[i].name : "");
+        AUTO_FREE char *variable = base_format("COMPOSE_PROJECT_NAME=%s",
+                                               rows[i].variable == NULL ? "" : rows[i].variable);
+        AUTO_FREE char *yaml = base_format(
+            "%s%s\nservices: {a: {image: builtin:busybox, labels: [\"$COMPOSE_PROJECT_NAME\"]}}\nvolumes: {v: }\n",
+            rows[i].name != NULL ? "name: " : "", rows[i].name != NULL ? rows[i].name : "");
         const char *const variables[] = {variable, "USER=me", NULL};
-        const shoal_compose_options_t options = {.text = yaml, .project = rows[i].option,
-                                                 .project_directory = rows[i].directory, .environ = variables};
+        const shoal_compose_options_t options = {
+            .text = yaml, .project = rows[i].option, .project_directory = rows[i].directory, .environ = variables};
         struct text findings = {0};
         shoal_spec_t *spec = compose_load(&options, read_fake, note_finding, &findings);
         assert_true((spec != NULL) == (rows[i].project != NULL));
@@ -54,7 +55,8 @@ static void shared_nodes(void **state)
                                    "  three: *b\n"
                                    "networks: {unused: , n: {name: N, ipam: {config: [{subnet: 10.1.0.0/24, gateway: "
                                    "10.1.0.9}]}, x-shoal: {shard: 4}}}\n"
-                                   "x-shoal: {degrade: true, starts_in_flight: 8, restart: {backoff: 1s}}\n", &findings);
+                                   "x-shoal: {degrade: true, starts_in_flight: 8, restart: {backoff: 1s}}\n",
+                                   &findings);
     assert_string_equal(findings, "");
     assert_non_null(spec);
     assert_int_equal(spec->service_count, 3);
@@ -160,7 +162,8 @@ static void real_files(void **state)
     AUTO_FREE char *dir = make_directory();
     AUTO_FREE char *path = base_format("%s/compose.yml", dir);
     AUTO_FREE char *fifo = base_format("%s/fifo", dir);
-    write_file(dir, "compose.yml", "name: f\nservices:\n  a: {image: builtin:busybox, env_file: [e, \"${WHICH:-e}\"]}\n");
+    write_file(dir, "compose.yml",
+               "name: f\nservices:\n  a: {image: builtin:busybox, env_file: [e, \"${WHICH:-e}\"]}\n");
     write_file(dir, ".env", "X=dot\n");
     write_file(dir, "e", "A=$X\n");
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -182,7 +185,8 @@ static void real_files(void **state)
     AUTO_FREE char *wanted = base_format("3:45: error: services.a.env_file.1: /dev/zero: not a regular file\n"
                                          "3:45: error: services.a.env_file.1: %s/fifo: not a regular file\n"
                                          "0:0: error: %s/nowhere: open: No such file or directory\n"
-                                         "0:0: error: open: No such file or directory\n", dir, dir);
+                                         "0:0: error: open: No such file or directory\n",
+                                         dir, dir);
     assert_string_equal(findings.bytes, wanted);
     text_free(&findings);
 
@@ -251,11 +255,17 @@ static void manual(void **state)
     assert_non_null(out);
     compose_print_manual(out);
     assert_int_equal(fclose(out), 0);
-    static const char *const wanted[] = {
-        "shoal-compose(5)", "*mem\\_limit* (size)\n", "*healthcheck* (mapping) -- not supported yet\n",
-        "*privileged* (bool) -- refused\n", "## services.NAME.deploy.restart\\_policy", "## x-shoal.restart",
-        "## networks.NAME.ipam.config.N", "## services.NAME.logging.options", "## services.NAME.volumes.N.tmpfs",
-        "## services.NAME.depends\\_on.NAME", "## services.NAME.blkio\\_config.device\\_*.N"};
+    static const char *const wanted[] = {"shoal-compose(5)",
+                                         "*mem\\_limit* (size)\n",
+                                         "*healthcheck* (mapping) -- not supported yet\n",
+                                         "*privileged* (bool) -- refused\n",
+                                         "## services.NAME.deploy.restart\\_policy",
+                                         "## x-shoal.restart",
+                                         "## networks.NAME.ipam.config.N",
+                                         "## services.NAME.logging.options",
+                                         "## services.NAME.volumes.N.tmpfs",
+                                         "## services.NAME.depends\\_on.NAME",
+                                         "## services.NAME.blkio\\_config.device\\_*.N"};
     for (size_t i = 0; i < COUNT(wanted); i++)
         assert_non_null(strstr(page, wanted[i]));
     free(page);

@@ -17,12 +17,28 @@ static void sizes(void **state)
         const char *text;
         int code;
         uint64_t bytes;
-    } rows[] = {{"0", 0, 0},          {"64", 0, 64},       {"64b", 0, 64},      {"64k", 0, 65536},
-                {"64K", 0, 65536},    {"64kb", 0, 65536},  {"1.5g", 0, 1610612736}, {"2GiB", 0, 2147483648},
-                {"1 m", 0, 1048576},  {".5k", 0, 512},     {"1t", 0, UINT64_C(1) << 40}, {"1p", 0, UINT64_C(1) << 50},
-                {"64Q", -EINVAL, 0},  {"", -EINVAL, 0},    {"m", -EINVAL, 0},   {"-1", -EINVAL, 0},
-                {"1mm", -EINVAL, 0},  {"1i", -EINVAL, 0},  {"0x10", -EINVAL, 0}, {"1e3", -EINVAL, 0},
-                {"9999999p", -ERANGE, 0}, {"99999999999999999999", -ERANGE, 0}};
+    } rows[] = {{"0", 0, 0},
+                {"64", 0, 64},
+                {"64b", 0, 64},
+                {"64k", 0, 65536},
+                {"64K", 0, 65536},
+                {"64kb", 0, 65536},
+                {"1.5g", 0, 1610612736},
+                {"2GiB", 0, 2147483648},
+                {"1 m", 0, 1048576},
+                {".5k", 0, 512},
+                {"1t", 0, UINT64_C(1) << 40},
+                {"1p", 0, UINT64_C(1) << 50},
+                {"64Q", -EINVAL, 0},
+                {"", -EINVAL, 0},
+                {"m", -EINVAL, 0},
+                {"-1", -EINVAL, 0},
+                {"1mm", -EINVAL, 0},
+                {"1i", -EINVAL, 0},
+                {"0x10", -EINVAL, 0},
+                {"1e3", -EINVAL, 0},
+                {"9999999p", -ERANGE, 0},
+                {"99999999999999999999", -ERANGE, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint64_t bytes = 0;
@@ -37,10 +53,14 @@ static void durations(void **state)
         const char *text;
         int code;
         uint64_t ms;
-    } rows[] = {{"10s", 0, 10000},     {"1m30s", 0, 90000},  {"500ms", 0, 500},  {"1h5m30s20ms", 0, 3930020},
-                {"1.5s", 0, 1500},     {"100us", 0, 1},      {"1ns", 0, 1},      {"0", 0, 0},
-                {"0s", 0, 0},          {"2d", 0, 172800000}, {"1w", 0, 604800000}, {"10", -EINVAL, 0},
-                {"", -EINVAL, 0},      {"s", -EINVAL, 0},    {"-1s", -EINVAL, 0}, {"1x", -EINVAL, 0},
+    } rows[] = {{"10s", 0, 10000},     {"1m30s", 0, 90000},
+                {"500ms", 0, 500},     {"1h5m30s20ms", 0, 3930020},
+                {"1.5s", 0, 1500},     {"100us", 0, 1},
+                {"1ns", 0, 1},         {"0", 0, 0},
+                {"0s", 0, 0},          {"2d", 0, 172800000},
+                {"1w", 0, 604800000},  {"10", -EINVAL, 0},
+                {"", -EINVAL, 0},      {"s", -EINVAL, 0},
+                {"-1s", -EINVAL, 0},   {"1x", -EINVAL, 0},
                 {"1s 2s", -EINVAL, 0}, {"99999999999999999999s", -ERANGE, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -56,11 +76,25 @@ static void integers(void **state)
         const char *text;
         int code;
         int64_t value;
-    } rows[] = {{"12", 0, 12},       {"-1", 0, -1},       {"+7", 0, 7},     {"0x1f", 0, 31},   {"0o17", 0, 15},
-                {"017", 0, 15},      {"0b101", 0, 5},     {"1_000", 0, 1000}, {"0", 0, 0},
-                {"9223372036854775807", 0, INT64_MAX},    {"-9223372036854775808", 0, INT64_MIN},
-                {"9223372036854775808", -ERANGE, 0},      {"", -EINVAL, 0}, {"-", -EINVAL, 0}, {"08", -EINVAL, 0},
-                {"1.5", -EINVAL, 0}, {"0x", -EINVAL, 0},  {"1_", -EINVAL, 0}, {"x", -EINVAL, 0}};
+    } rows[] = {{"12", 0, 12},
+                {"-1", 0, -1},
+                {"+7", 0, 7},
+                {"0x1f", 0, 31},
+                {"0o17", 0, 15},
+                {"017", 0, 15},
+                {"0b101", 0, 5},
+                {"1_000", 0, 1000},
+                {"0", 0, 0},
+                {"9223372036854775807", 0, INT64_MAX},
+                {"-9223372036854775808", 0, INT64_MIN},
+                {"9223372036854775808", -ERANGE, 0},
+                {"", -EINVAL, 0},
+                {"-", -EINVAL, 0},
+                {"08", -EINVAL, 0},
+                {"1.5", -EINVAL, 0},
+                {"0x", -EINVAL, 0},
+                {"1_", -EINVAL, 0},
+                {"x", -EINVAL, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         int64_t value = 0;
@@ -75,8 +109,16 @@ static void decimals(void **state)
         const char *text;
         int code;
         int64_t thousandths;
-    } rows[] = {{"0.5", 0, 500}, {".5", 0, 500},      {"2", 0, 2000},      {"2.", 0, 2000},      {"0.3333", 0, 333},
-                {"1.9999", 0, 2000}, {"", -EINVAL, 0}, {".", -EINVAL, 0}, {"-1", -EINVAL, 0}, {"1e3", -EINVAL, 0},
+    } rows[] = {{"0.5", 0, 500},
+                {".5", 0, 500},
+                {"2", 0, 2000},
+                {"2.", 0, 2000},
+                {"0.3333", 0, 333},
+                {"1.9999", 0, 2000},
+                {"", -EINVAL, 0},
+                {".", -EINVAL, 0},
+                {"-1", -EINVAL, 0},
+                {"1e3", -EINVAL, 0},
                 {"99999999999999999999", -ERANGE, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -94,9 +136,9 @@ static void words(void **state)
     static const struct {
         const char *text;
         int number; /* -1: none */
-    } signals[] = {{"SIGTERM", 15}, {"term", 15}, {"9", 9}, {"SIGRTMIN+3", 37}, {"RTMAX", 64}, {"SIGRTMAX-1", 63},
-                   {"SIGPOLL", 29}, {"0", -1}, {"65", -1}, {"SIGFOO", -1}, {"", -1}, {"SIGRTMIN-1", -1},
-                   {"RTMIN+31", -1}};
+    } signals[] = {{"SIGTERM", 15},    {"term", 15},       {"9", 9},        {"SIGRTMIN+3", 37}, {"RTMAX", 64},
+                   {"SIGRTMAX-1", 63}, {"SIGPOLL", 29},    {"0", -1},       {"65", -1},         {"SIGFOO", -1},
+                   {"", -1},           {"SIGRTMIN-1", -1}, {"RTMIN+31", -1}};
     for (size_t i = 0; i < COUNT(signals); i++) {
         int code = value_signal(signals[i].text, &number);
         assert_int_equal(code, signals[i].number < 0 ? -EINVAL : 0);
@@ -145,11 +187,26 @@ static void split(void **state)
 {
     static const struct {
         const char *text, *words; /* joined by '|'; NULL: refused */
-    } rows[] = {{"a b  c", "a|b|c"},       {"", ""},           {"  ", ""},          {"''", ""},
-                {"a 'b c' \"d e\"", "a|b c|d e"}, {"a\\ b", "a b"}, {"'a\\b'", "a\\b"}, {"\"a\\\"b\"", "a\"b"},
-                {"a'b'c", "abc"},          {"a '' b", "a||b"}, {"a\\nb", "a\nb"},   {"sh -c 'a; b'", "sh|-c|a; b"},
-                {"a; b", NULL},            {"a | b", NULL},    {"a > b", NULL},     {"a && b", NULL},
-                {"$(a)", NULL},            {"'a", NULL},       {"\"a", NULL},       {"a\\", NULL}};
+    } rows[] = {{"a b  c", "a|b|c"},
+                {"", ""},
+                {"  ", ""},
+                {"''", ""},
+                {"a 'b c' \"d e\"", "a|b c|d e"},
+                {"a\\ b", "a b"},
+                {"'a\\b'", "a\\b"},
+                {"\"a\\\"b\"", "a\"b"},
+                {"a'b'c", "abc"},
+                {"a '' b", "a||b"},
+                {"a\\nb", "a\nb"},
+                {"sh -c 'a; b'", "sh|-c|a; b"},
+                {"a; b", NULL},
+                {"a | b", NULL},
+                {"a > b", NULL},
+                {"a && b", NULL},
+                {"$(a)", NULL},
+                {"'a", NULL},
+                {"\"a", NULL},
+                {"a\\", NULL}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct arena arena = {0};
@@ -172,8 +229,9 @@ static void paths(void **state)
 {
     static const struct {
         const char *path, *out;
-    } rows[] = {{"a", "/base/dir/a"}, {"./a/", "/base/dir/a"}, {"../a", "/base/a"}, {"../../../..", "/"},
-                {"/a//b/./c/..", "/a/b"}, {"", "/base/dir"}, {".", "/base/dir"}, {"/", "/"}, {"..a", "/base/dir/..a"}};
+    } rows[] = {{"a", "/base/dir/a"},     {"./a/", "/base/dir/a"}, {"../a", "/base/a"}, {"../../../..", "/"},
+                {"/a//b/./c/..", "/a/b"}, {"", "/base/dir"},       {".", "/base/dir"},  {"/", "/"},
+                {"..a", "/base/dir/..a"}};
     (void)state;
     struct arena arena = {0};
     for (size_t i = 0; i < COUNT(rows); i++)
@@ -187,17 +245,36 @@ static void plain_scalars(void **state)
         const char *text;
         enum node_type type;
         const char *number; /* as handed on */
-    } rows[] = {{"", TYPE_NULL, NULL},       {"~", TYPE_NULL, NULL},      {"null", TYPE_NULL, NULL},
-                {"true", TYPE_BOOL, NULL},   {"False", TYPE_BOOL, NULL},  {"yes", TYPE_STRING, NULL},
-                {"no", TYPE_STRING, NULL},   {"on", TYPE_STRING, NULL},   {"1.10", TYPE_FLOAT, "1.1"},
-                {"10", TYPE_INT, "10"},      {"0x10", TYPE_INT, "16"},    {"010", TYPE_INT, "8"},
-                {"1_000", TYPE_INT, "1000"}, {"1e3", TYPE_FLOAT, "1000"}, {"1e21", TYPE_FLOAT, "1e+21"},
-                {"0.00001", TYPE_FLOAT, "1e-05"}, {"0.0001", TYPE_FLOAT, "0.0001"}, {"-.5", TYPE_FLOAT, "-0.5"},
-                {"12.5e-1", TYPE_FLOAT, "1.25"}, {"0.0", TYPE_FLOAT, "0"}, {"1.", TYPE_FLOAT, "1"},
-                {"1.2345678901234567890", TYPE_FLOAT, "1.2345678901234567890"}, {".inf", TYPE_FLOAT, ".inf"},
-                {"99999999999999999999", TYPE_INT, "99999999999999999999"}, {"1.2.3", TYPE_STRING, NULL},
-                {"1e", TYPE_STRING, NULL},   {".", TYPE_STRING, NULL},    {"-", TYPE_STRING, NULL},
-                {"10.0.0.1", TYPE_STRING, NULL}, {"1m", TYPE_STRING, NULL}};
+    } rows[] = {{"", TYPE_NULL, NULL},
+                {"~", TYPE_NULL, NULL},
+                {"null", TYPE_NULL, NULL},
+                {"true", TYPE_BOOL, NULL},
+                {"False", TYPE_BOOL, NULL},
+                {"yes", TYPE_STRING, NULL},
+                {"no", TYPE_STRING, NULL},
+                {"on", TYPE_STRING, NULL},
+                {"1.10", TYPE_FLOAT, "1.1"},
+                {"10", TYPE_INT, "10"},
+                {"0x10", TYPE_INT, "16"},
+                {"010", TYPE_INT, "8"},
+                {"1_000", TYPE_INT, "1000"},
+                {"1e3", TYPE_FLOAT, "1000"},
+                {"1e21", TYPE_FLOAT, "1e+21"},
+                {"0.00001", TYPE_FLOAT, "1e-05"},
+                {"0.0001", TYPE_FLOAT, "0.0001"},
+                {"-.5", TYPE_FLOAT, "-0.5"},
+                {"12.5e-1", TYPE_FLOAT, "1.25"},
+                {"0.0", TYPE_FLOAT, "0"},
+                {"1.", TYPE_FLOAT, "1"},
+                {"1.2345678901234567890", TYPE_FLOAT, "1.2345678901234567890"},
+                {".inf", TYPE_FLOAT, ".inf"},
+                {"99999999999999999999", TYPE_INT, "99999999999999999999"},
+                {"1.2.3", TYPE_STRING, NULL},
+                {"1e", TYPE_STRING, NULL},
+                {".", TYPE_STRING, NULL},
+                {"-", TYPE_STRING, NULL},
+                {"10.0.0.1", TYPE_STRING, NULL},
+                {"1m", TYPE_STRING, NULL}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         enum node_type type = node_resolve(rows[i].text, strlen(rows[i].text));
@@ -212,9 +289,9 @@ static void plain_scalars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),  cmocka_unit_test(durations), cmocka_unit_test(integers),
-        cmocka_unit_test(decimals), cmocka_unit_test(words),   cmocka_unit_test(lists_and_addresses),
-        cmocka_unit_test(split),  cmocka_unit_test(paths),     cmocka_unit_test(plain_scalars),
+        cmocka_unit_test(sizes),    cmocka_unit_test(durations), cmocka_unit_test(integers),
+        cmocka_unit_test(decimals), cmocka_unit_test(words),     cmocka_unit_test(lists_and_addresses),
+        cmocka_unit_test(split),    cmocka_unit_test(paths),     cmocka_unit_test(plain_scalars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
