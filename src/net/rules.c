@@ -8,10 +8,9 @@
 
 #include "net/inside.h"
 
-/* Feed script to nft and gather what it says. SIGPIPE is the host program's business, so the pipe is a socket. */
+/* Feed script to nft and gather what it says. */
 static int run_nft(const char *script, shoal_error_t *err)
 {
-    extern char **environ;
     char path[] = "/tmp/shoal-nft-XXXXXX"; /* a file needs nobody who reads while we write */
     AUTO_FD fd = mkostemp(path, O_CLOEXEC);
     if (fd < 0)

