@@ -1,52 +1,47 @@
 #include "base/duration.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "base/base.h"
-
-static const struct {
-    const char *name;
-    double ms;
-} units[] = {{"us", 0.001}, {"\xc2\xb5s", 0.001}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-
-/* The unit that text begins with, the longest first where one begins another ("m", "ms"). */
-static int find_unit(const char *text, size_t *out_length)
-{
-    size_t length = 0;
-    while (text[length] != '\0' && !isdigit((unsigned char)text[length]) && text[length] != '.')
-        length++;
-    for (size_t i = 0; i < COUNT(units); i++)
-        if (strlen(units[i].name) == length && memcmp(units[i].name, text, length) == 0) {
-            *out_length = length;
-            return (int)i;
-        }
-    return -EINVAL;
-}
+#include "base/decimal.h"
 
 int duration_parse_ms(const char *text, uint64_t *out_ms)
 {
-    double total = 0;
+    static const struct {
+        const char *unit;
+        uint64_t nanoseconds;
+    } units[] = {
+        {"ns", 1},           {"us", 1000},          {"\xc2\xb5s", 1000},    {"ms", 1000000},        {"s", 1000000000u},
+        {"m", 60000000000u}, {"h", 3600000000000u}, {"d", 86400000000000u}, {"w", 604800000000000u}};
+    if (strcmp(text, "0") == 0) {
+        *out_ms = 0;
+        return 0;
+    }
     if (*text == '\0')
         return -EINVAL;
-    while (*text != '\0') {
-        double number = 0, scale = 1;
-        size_t digits = 0;
-        for (; isdigit((unsigned char)*text); text++, digits++)
-            number = number * 10 + (*text - '0');
-        if (*text == '.')
-            for (text++; isdigit((unsigned char)*text); text++, digits++)
-                number += (*text - '0') * (scale /= 10);
-        size_t length = 0;
-        int unit = digits > 0 ? find_unit(text, &length) : -EINVAL;
-        if (unit < 0)
+    unsigned __int128 total = 0;
+    for (const char *s = text; *s != '\0';) {
+        uint64_t scaled;
+        int code = decimal_read(s, 6, &scaled, &s);
+        if (code < 0)
+            return code;
+        size_t best = COUNT(units), length = 0;
+        for (size_t i = 0; i < COUNT(units); i++) {
+            size_t count = strlen(units[i].unit);
+            if (count > length && strncmp(s, units[i].unit, count) == 0) {
+                best = i;
+                length = count;
+            }
+        }
+        if (best == COUNT(units))
             return -EINVAL;
-        total += number * units[unit].ms;
-        text += length;
+        total += (unsigned __int128)scaled * units[best].nanoseconds;
+        s += length;
+        if (total / 1000000u > INT64_MAX)
+            return -ERANGE;
     }
-    if (total > 9007199254740992.0)
-        return -ERANGE;
-    *out_ms = (uint64_t)total;
+    /* total: 10^-6 nanoseconds */
+    *out_ms = (uint64_t)((total + 999999999999u) / 1000000000000u);
     return 0;
 }

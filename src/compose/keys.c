@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/duration.h"
 #include "compose/keys.h"
 #include "compose/values.h"
 
@@ -107,7 +108,7 @@ bool take_duration(struct load *load, const struct place *at, const struct node 
     if (!take_scalar(load, at, node, &text))
         return false;
     int64_t integer;
-    int code = value_duration(text, out_ms);
+    int code = duration_parse_ms(text, out_ms);
     if (code == -ERANGE)
         load_error(load, at, "\"%.60s\" is too long for a duration", text);
     else if (code < 0 && value_integer(text, &integer) == 0 && integer >= 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/rlimit.h"
 #include "compose/keys.h"
 #include "compose/values.h"
 
@@ -264,7 +265,7 @@ void read_ulimits(struct load *load, const struct place *at, const struct key *k
         const struct node *node = value->entries[i].value;
         struct ulimit_draft draft = {0};
         int resource;
-        if (value_ulimit(inner.word, &resource) < 0) {
+        if (rlimit_parse(inner.word, &resource) < 0) {
             load_error(load, &inner,
                        "is no resource limit; they are core cpu data fsize locks memlock msgqueue nice "
                        "nofile nproc rss rtprio rttime sigpending stack");

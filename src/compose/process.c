@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/signal.h"
 #include "compose/keys.h"
 #include "compose/values.h"
 
@@ -155,6 +156,6 @@ void read_stop_signal(struct load *load, const struct place *at, const struct ke
                       void *object)
 {
     const char *text;
-    if (take_scalar(load, at, value, &text) && value_signal(text, AT(int, object, key->offset)) < 0)
+    if (take_scalar(load, at, value, &text) && signal_parse(text, AT(int, object, key->offset)) < 0)
         load_error(load, at, "\"%.60s\" is not a signal; write SIGTERM, TERM or 15", text);
 }

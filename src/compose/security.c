@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/capability.h"
 #include "compose/keys.h"
 #include "compose/values.h"
 
@@ -19,7 +20,7 @@ void read_capabilities(struct load *load, const struct place *at, const struct k
             continue;
         if (strcasecmp(text, "ALL") == 0 || strcasecmp(text, "CAP_ALL") == 0)
             *set = ~UINT64_C(0);
-        else if (value_capability(text, &number) == 0)
+        else if (capability_parse(text, &number) == 0)
             *set |= UINT64_C(1) << number;
         else
             load_error(load, &item, "\"%.60s\" is not a capability; write NET_ADMIN or CAP_NET_ADMIN", text);

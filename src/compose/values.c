@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/decimal.h"
 #include "compose/values.h"
 
 static int digit_value(char c)
@@ -46,47 +47,11 @@ int value_integer(const char *text, int64_t *out)
     return 0;
 }
 
-/* Digits with an optional fraction; *rest behind them. scaled by 10^places, rounded half up. */
-static int read_decimal(const char *text, unsigned places, uint64_t *out, const char **rest)
-{
-    const char *s = text;
-    uint64_t value = 0;
-    unsigned digits = 0;
-    for (; *s >= '0' && *s <= '9'; s++, digits++) {
-        if (value > (UINT64_MAX - 9) / 10)
-            return -ERANGE;
-        value = value * 10 + (uint64_t)(*s - '0');
-    }
-    bool point = *s == '.';
-    s += point;
-    unsigned left = places;
-    for (; left > 0; left--) {
-        bool more = point && *s >= '0' && *s <= '9';
-        if (value > (UINT64_MAX - 9) / 10)
-            return -ERANGE;
-        value = value * 10 + (more ? (uint64_t)(*s - '0') : 0);
-        digits += more;
-        s += more;
-    }
-    if (point && *s >= '0' && *s <= '9') {
-        value += *s >= '5';
-        while (*s >= '0' && *s <= '9') {
-            s++;
-            digits++;
-        }
-    }
-    if (digits == 0)
-        return -EINVAL;
-    *out = value;
-    *rest = s;
-    return 0;
-}
-
 int value_decimal(const char *text, unsigned places, int64_t *out)
 {
     uint64_t value;
     const char *rest;
-    int code = read_decimal(text, places, &value, &rest);
+    int code = decimal_read(text, places, &value, &rest);
     if (code == 0 && *rest != '\0')
         code = -EINVAL;
     if (code == 0 && value > INT64_MAX)
@@ -114,7 +79,7 @@ int value_size(const char *text, uint64_t *out_bytes)
     static const char units[] = "kmgtp";
     uint64_t scaled;
     const char *s;
-    int code = read_decimal(text, PLACES, &scaled, &s);
+    int code = decimal_read(text, PLACES, &scaled, &s);
     if (code < 0)
         return code;
     s += *s == ' ';
@@ -132,46 +97,6 @@ int value_size(const char *text, uint64_t *out_bytes)
     if (bytes > INT64_MAX)
         return -ERANGE;
     *out_bytes = (uint64_t)bytes;
-    return 0;
-}
-
-int value_duration(const char *text, uint64_t *out_ms)
-{
-    static const struct {
-        const char *unit;
-        uint64_t nanoseconds;
-    } units[] = {
-        {"ns", 1},           {"us", 1000},          {"\xc2\xb5s", 1000},    {"ms", 1000000},        {"s", 1000000000u},
-        {"m", 60000000000u}, {"h", 3600000000000u}, {"d", 86400000000000u}, {"w", 604800000000000u}};
-    if (strcmp(text, "0") == 0) {
-        *out_ms = 0;
-        return 0;
-    }
-    if (*text == '\0')
-        return -EINVAL;
-    unsigned __int128 total = 0;
-    for (const char *s = text; *s != '\0';) {
-        uint64_t scaled;
-        int code = read_decimal(s, 6, &scaled, &s);
-        if (code < 0)
-            return code;
-        size_t best = COUNT(units), length = 0;
-        for (size_t i = 0; i < COUNT(units); i++) {
-            size_t count = strlen(units[i].unit);
-            if (count > length && strncmp(s, units[i].unit, count) == 0) {
-                best = i;
-                length = count;
-            }
-        }
-        if (best == COUNT(units))
-            return -EINVAL;
-        total += (unsigned __int128)scaled * units[best].nanoseconds;
-        s += length;
-        if (total / 1000000u > INT64_MAX)
-            return -ERANGE;
-    }
-    /* total: 10^-6 nanoseconds */
-    *out_ms = (uint64_t)((total + 999999999999u) / 1000000000000u);
     return 0;
 }
 

@@ -11,17 +11,13 @@
 
 int value_integer(const char *text, int64_t *out);                  /* 12, -1, 0x1f, 0o17, 017, 0b101, 1_000 */
 int value_decimal(const char *text, unsigned places, int64_t *out); /* "0.5" with 3 places: 500; rounds; not negative */
-int value_bool(const char *text, bool *out);            /* true, false; and yes, no, on, off, y, n, t, f, 1, 0 */
-int value_size(const char *text, uint64_t *out_bytes);  /* 64, 64b, 1.5g, 10kb, 2GiB; steps of 1024 */
-int value_duration(const char *text, uint64_t *out_ms); /* 1h5m30s20ms; rounded up to whole milliseconds */
-int value_cpu_list(const char *text);                   /* 0-3,7 */
-int value_address(const char *text, uint32_t *out);     /* IPv4, host byte order */
+int value_bool(const char *text, bool *out);           /* true, false; and yes, no, on, off, y, n, t, f, 1, 0 */
+int value_size(const char *text, uint64_t *out_bytes); /* 64, 64b, 1.5g, 10kb, 2GiB; steps of 1024 */
+int value_cpu_list(const char *text);                  /* 0-3,7 */
+int value_address(const char *text, uint32_t *out);    /* IPv4, host byte order */
 int value_subnet(const char *text, uint32_t *out, unsigned *out_prefix);
-int value_mode(const char *text, uint32_t *out);       /* octal: 1777 */
-int value_signal(const char *text, int *out);          /* SIGTERM, TERM, term, 15, SIGRTMIN+3 */
-int value_capability(const char *text, unsigned *out); /* CAP_NET_ADMIN, net_admin; its number */
-int value_ulimit(const char *name, int *out_resource); /* nofile: RLIMIT_NOFILE */
-bool value_is_ip(const char *text);                    /* IPv4 or IPv6 */
+int value_mode(const char *text, uint32_t *out); /* octal: 1777 */
+bool value_is_ip(const char *text);              /* IPv4 or IPv6 */
 
 /* Split a command as a shell would, with quotes and backslashes alone, into items of the arena.
  * -EINVAL and *out_why when it needs a shell or is not closed; -ENOMEM. */

@@ -3,6 +3,10 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "base/capability.h"
+#include "base/duration.h"
+#include "base/rlimit.h"
+#include "base/signal.h"
 #include "compose/node.h"
 #include "compose/values.h"
 
@@ -49,16 +53,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         abort();
     (void)value_bool(text, &flag);
     (void)value_size(text, &large);
-    (void)value_duration(text, &large);
+    (void)duration_parse_ms(text, &large);
     (void)value_cpu_list(text);
     (void)value_is_ip(text);
     (void)value_mode(text, &word);
-    (void)value_ulimit(text, &number);
+    (void)rlimit_parse(text, &number);
     if (value_subnet(text, &word, &prefix) == 0 && prefix > 32)
         abort();
-    if (value_signal(text, &number) == 0 && (number < 1 || number > 64))
+    if (signal_parse(text, &number) == 0 && (number < 1 || number > 64))
         abort();
-    if (value_capability(text, &prefix) == 0 && prefix > 40)
+    if (capability_parse(text, &prefix) == 0 && prefix > 40)
         abort();
     const struct node node = {.type = (uint8_t)node_resolve(text, strlen(text)), .text = text};
     (void)node_number_text(&node, out);

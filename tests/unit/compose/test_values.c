@@ -8,6 +8,10 @@
 #include <cmocka.h>
 
 #include "base/base.h"
+#include "base/capability.h"
+#include "base/duration.h"
+#include "base/rlimit.h"
+#include "base/signal.h"
 #include "compose/node.h"
 #include "compose/values.h"
 
@@ -65,7 +69,7 @@ static void durations(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint64_t ms = 0;
-        assert_int_equal(value_duration(rows[i].text, &ms), rows[i].code);
+        assert_int_equal(duration_parse_ms(rows[i].text, &ms), rows[i].code);
         assert_int_equal(ms, rows[i].ms);
     }
 }
@@ -140,21 +144,21 @@ static void words(void **state)
                    {"SIGRTMAX-1", 63}, {"SIGPOLL", 29},    {"0", -1},       {"65", -1},         {"SIGFOO", -1},
                    {"", -1},           {"SIGRTMIN-1", -1}, {"RTMIN+31", -1}};
     for (size_t i = 0; i < COUNT(signals); i++) {
-        int code = value_signal(signals[i].text, &number);
+        int code = signal_parse(signals[i].text, &number);
         assert_int_equal(code, signals[i].number < 0 ? -EINVAL : 0);
         if (code == 0)
             assert_int_equal(number, signals[i].number);
     }
-    assert_int_equal(value_capability("CAP_CHOWN", &bit), 0);
+    assert_int_equal(capability_parse("CAP_CHOWN", &bit), 0);
     assert_int_equal(bit, 0);
-    assert_int_equal(value_capability("net_admin", &bit), 0);
+    assert_int_equal(capability_parse("net_admin", &bit), 0);
     assert_int_equal(bit, 12);
-    assert_int_equal(value_capability("CHECKPOINT_RESTORE", &bit), 0);
+    assert_int_equal(capability_parse("CHECKPOINT_RESTORE", &bit), 0);
     assert_int_equal(bit, 40);
-    assert_int_equal(value_capability("SYSADMIN", &bit), -EINVAL);
-    assert_int_equal(value_ulimit("nofile", &number), 0);
+    assert_int_equal(capability_parse("SYSADMIN", &bit), -EINVAL);
+    assert_int_equal(rlimit_parse("nofile", &number), 0);
     assert_int_equal(number, RLIMIT_NOFILE);
-    assert_int_equal(value_ulimit("NOFILE", &number), -EINVAL);
+    assert_int_equal(rlimit_parse("NOFILE", &number), -EINVAL);
 }
 
 static void lists_and_addresses(void **state)
