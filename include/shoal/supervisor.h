@@ -39,7 +39,8 @@ SHOAL_API int shoal_process_isolate(shoal_error_t *err);
 /** Make a supervisor for spec on loop. Checks the host against the spec, takes the project's lock, clears away what a
  *  crashed supervisor left. Blocks for as long as that takes: nothing runs yet.
  *  spec: borrowed, outlives the supervisor.  Returns 0 and *out (end it with shoal_supervisor_close),
- *  -EBUSY the project runs already, -ENOTSUP the host lacks what the spec needs, -EPERM, -ENOMEM. */
+ *  -EBUSY the project runs already, -ENOTSUP the host lacks what the spec needs, -EINVAL a service has no command
+ *  (on_message said which), -EPERM, -ENOMEM. */
 SHOAL_API int shoal_supervisor_open(shoal_supervisor_t **out, uv_loop_t *loop, const shoal_spec_t *spec,
                                     const shoal_supervisor_options_t *options, shoal_error_t *err);
 

@@ -216,5 +216,5 @@ int cmd_up(const struct cmd_options *options)
     if (code == 0)
         return up.status;
     fprintf(stderr, "shoal: %s\n", error.text);
-    return code == -ENOTSUP ? EXIT_STATUS_USAGE : EXIT_STATUS_FAILED;
+    return code == -ENOTSUP || code == -EINVAL ? EXIT_STATUS_USAGE : EXIT_STATUS_FAILED;
 }

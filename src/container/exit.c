@@ -43,8 +43,8 @@ void exit_release(struct container *c)
         .attempt = c->attempt,
     };
     if (failure.code != 0) { /* it never ran: the codes of docker run */
-        c->exit_code = failure.code == -ENOENT ? 127 : 126;
-        c->signal = 0;
+        c->signal = event.cause == SHOAL_CAUSE_FAILED ? 0 : SIGKILL;
+        c->exit_code = c->signal != 0 ? 128 + c->signal : failure.code == -ENOENT ? 127 : 126;
         event.error = event.cause == SHOAL_CAUSE_FAILED ? failure.text : NULL; /* a start that we ended is no failure */
     } else {
         event.wall_usec = base_monotonic_usec() - c->started_usec;

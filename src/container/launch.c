@@ -379,8 +379,13 @@ static int start_child(struct container *c, struct launch *launch, shoal_error_t
     if (code < 0)
         return code;
     code = exit_watch(c, err);
-    if (code == 0)
-        code = process_write_id_maps(c->pid, c->first_id, CONTAINER_IDS, err);
+    if (code < 0) { /* nobody would ever tell us of its end: it ends here and now */
+        process_end(c->pid_fd);
+        base_close_fd(&c->pid_fd);
+        c->pid = 0;
+        return code;
+    }
+    code = process_write_id_maps(c->pid, c->first_id, CONTAINER_IDS, err);
     return code == 0 ? send_gifts(c, launch, err) : code;
 }
 

@@ -99,6 +99,14 @@ int process_reap(int pid_fd, int *out_exit_code, int *out_signal, shoal_error_t 
     return 1;
 }
 
+void process_end(int pid_fd)
+{
+    siginfo_t info;
+    (void)process_signal(pid_fd, SIGKILL, NULL);
+    while (waitid(P_PIDFD, (id_t)pid_fd, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+        ;
+}
+
 static bool read_proc(pid_t pid, const char *file, char *out, size_t room)
 {
     char path[64];

@@ -37,6 +37,9 @@ int process_signal(int pid_fd, int signal, shoal_error_t *err);
 /* Reap. Returns 1 and the status, 0 still running, or a negative errno. exit_code: 128+n for a death by signal n. */
 int process_reap(int pid_fd, int *out_exit_code, int *out_signal, shoal_error_t *err);
 
+/* Kill and reap, and wait for that. */
+void process_end(int pid_fd);
+
 /* Whether signal would reach pid's handler or a waiter: the kernel drops signals at their default action for the first
  * process of a pid namespace, pid_namespaces(7). Unreadable: true. */
 bool process_hears(pid_t pid, int signal);

@@ -1,4 +1,4 @@
-/* What the fleet asks of cgroup controllers, held against what the host has. */
+/* What the fleet asks, held against what the host and its images have, before anything is started. */
 #include <errno.h>
 
 #include "cgroup/cgroup.h"
@@ -35,6 +35,19 @@ static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLE
     }
 }
 
+/* "file:line:column: ", empty where a value comes from no file. */
+struct place {
+    char text[300];
+};
+
+static struct place place_of(const shoal_position_t *at)
+{
+    struct place place = {""};
+    if (at->line > 0)
+        (void)snprintf(place.text, sizeof place.text, "%s:%d:%d: ", at->file, at->line, at->column);
+    return place;
+}
+
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
 {
     struct need needs[CGROUP_CONTROLLER_COUNT] = {{0}};
@@ -48,20 +61,18 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
         char more[48] = "";
         if (need->count > 1)
             (void)snprintf(more, sizeof more, " and %zu more keys", need->count - 1);
-        char where[300] = "";
-        if (need->at->line > 0)
-            (void)snprintf(where, sizeof where, "%s:%d:%d: ", need->at->file, need->at->line, need->at->column);
+        struct place place = place_of(need->at);
         const char *name = cgroup_controller_name(controller), *why = cgroup_root_why_not(s->cgroups, controller);
         if (s->spec->degrade) {
             supervisor_message(s, SHOAL_WARNING,
-                               "%sservices.%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade", where,
-                               need->service, need->key, more, name, why);
+                               "%sservices.%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade",
+                               place.text, need->service, need->key, more, name, why);
         } else {
             code = shoal_refuse(
                 err, -ENOTSUP,
                 "%sservices.%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
                 "it, or go on without by x-shoal: {degrade: true}",
-                where, need->service, need->key, more, name, why);
+                place.text, need->service, need->key, more, name, why);
             supervisor_message(s, SHOAL_ERROR, "%s", err->text);
         }
     }
@@ -77,5 +88,22 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
                                     : "memory.oom.group and the default limit on processes");
     if (code < 0)
         (void)shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
+    return code;
+}
+
+/* Directories and builtin images name no command of their own. */
+int check_commands(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    int code = 0;
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        if (service->entrypoint.count + service->command.count > 0)
+            continue;
+        struct place place = place_of(&service->at);
+        supervisor_message(s, SHOAL_ERROR,
+                           "%sservices.%s: no command: image %s has none of its own; write command or entrypoint",
+                           place.text, service->name, service->image.text);
+        code = shoal_refuse(err, -EINVAL, "a service without a command; nothing was started");
+    }
     return code;
 }

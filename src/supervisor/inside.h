@@ -9,7 +9,7 @@
 /* state.c: what a supervisor keeps on disk, below RUN/PROJECT: the lock, the last event number, the hosts files. */
 struct state {
     char *dir;     /* owned: RUN/PROJECT, absolute */
-    char tag[7];   /* six hex digits of RUN/PROJECT: names links and tables */
+    char tag[7];   /* six hex digits of PROJECT: names links and the nft table */
     int lock_fd;   /* flock held as long as we live */
     uint64_t *seq; /* mapped: survives a kill */
 };
@@ -117,8 +117,9 @@ struct shoal_supervisor {
 void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
 void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 
-/* check.c: what the fleet asks of the host's controllers */
+/* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
+int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
 void order_release(shoal_supervisor_t *s);                        /* queue every service whose dependencies are met */

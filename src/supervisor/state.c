@@ -44,7 +44,8 @@ int state_open(struct state *state, const char *run_dir, const char *project, sh
     state->dir = base_format("%s/%s", run_dir, project);
     if (state->dir == NULL)
         return shoal_fail(err, -ENOMEM, "state");
-    uint64_t hash = base_hash(state->dir, strlen(state->dir));
+    uint64_t hash = base_hash(project,
+                              strlen(project)); /* one host runs a project once: cgroup_root_open() sees to it */
     (void)snprintf(state->tag, sizeof state->tag, "%06x", (unsigned)(hash ^ hash >> 24 ^ hash >> 48) & 0xffffffu);
     int code = image_make_directories(state->dir, 0711, err);
     if (code == 0)

@@ -165,7 +165,9 @@ static int make_members(shoal_supervisor_t *s, shoal_error_t *err)
 
 static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
 {
-    int code = open_directories(s, err);
+    int code = check_commands(s, err);
+    if (code == 0)
+        code = open_directories(s, err);
     if (code == 0)
         code = clear_leftovers(s, err);
     if (code == 0)

@@ -65,3 +65,12 @@ def test_file_is_found_in_a_parent(fleet_folder):
     (fleet_folder / "compose.yml").write_text("name: demo\nservices: {a: {image: nothing}}\n")
     result = shoal.run("up", cwd=below)
     assert result.returncode == 2 and "compose.yml:2:" in result.stderr
+
+
+def test_a_service_without_a_command(fleet_folder):
+    path = fleet_folder / "none.yaml"
+    path.write_text("name: demo\nservices:\n  a: {image: 'builtin:busybox'}\n")
+    result = shoal.run("up", "-f", path, "--root", fleet_folder / "root", "--run", fleet_folder / "run")
+    assert result.returncode == 2 and result.stdout == ""
+    assert "none.yaml:3:" in result.stderr and "services.a: no command" in result.stderr
+    assert not (fleet_folder / "run").exists()
