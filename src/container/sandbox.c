@@ -83,7 +83,6 @@ static void receive(struct builder *b, const char *what)
 static void plan_arrival(struct builder *b)
 {
     struct container *c = b->c;
-    receive(b, "wait for the supervisor");
     PLAN_CALL(b->plan, plan_keep(b->plan, "enter %s", c->dir), SYS_chdir, PLAN_POINTER(c->dir));
     PLAN_CALL(b->plan, "become root of the user namespace", SYS_setresgid, 0, 0, 0);
     PLAN_CALL(b->plan, "become root of the user namespace", SYS_setgroups, 0, 0);
