@@ -162,7 +162,7 @@ int container_open(struct container **out, const struct container_options *optio
     c->hosts_path = options->hosts_path;
     c->data = options->data;
     c->first_id = options->first_id;
-    c->pid_fd = -1;
+    c->pid_fd = c->mount_fd = -1;
     c->stage = -1;
     c->settled = true;
     for (int i = 0; i < 2; i++)

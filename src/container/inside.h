@@ -79,6 +79,7 @@ struct container {
     struct cgroup *cgroup; /* NULL between runs */
     pid_t pid;             /* 0: none */
     int pid_fd;
+    int mount_fd; /* its mount namespace, so that its file systems are not synced before its end is told; -1 none */
     uv_poll_t pid_poll;
     uv_timer_t grace;
     struct output outputs[2];

@@ -61,7 +61,10 @@ static int clone_enter(struct container *c, shoal_error_t *err)
         return code;
     }
     code = process_write_id_maps(c->pid, c->first_id, CONTAINER_IDS, err);
-    return code < 0 ? code : 1;
+    if (code < 0)
+        return code;
+    c->mount_fd = process_open_mount_namespace(c->pid, err);
+    return c->mount_fd < 0 ? c->mount_fd : 1;
 }
 
 /* The plan and what it needs; from here on the child walks. */
@@ -122,6 +125,7 @@ static void launch_succeed(struct container *c)
 {
     (void)prctl(PR_SET_DUMPABLE, c->kit->dumpable);
     launch_release(c);
+    cgroup_close_fd(c->cgroup);
     c->started_usec = base_monotonic_usec();
     shoal_event_t event = {.took_usec = c->started_usec - c->decided_usec, .attempt = c->attempt};
     container_set_state(c, CONTAINER_RUNNING, &event);
