@@ -42,6 +42,9 @@ typedef struct shoal_fleet_sample {
     uint64_t time_usec;
     const char *project;
     uint64_t running, starting, backoff, exited, starts, deaths;
+    struct { /* network namespaces made ahead: now ready, now lent; made and used again since the start */
+        uint64_t ready, lent, made, reused;
+    } pool;
 } shoal_fleet_sample_t;
 
 #endif

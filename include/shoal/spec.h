@@ -204,6 +204,8 @@ typedef struct shoal_spec {
     shoal_volume_t *volumes;
     bool degrade;              /* x-shoal.degrade: go on without controllers that the host lacks */
     unsigned starts_in_flight; /* x-shoal.starts_in_flight: 0 the default */
+    bool pool_set;             /* else the fleet's size decides */
+    unsigned pool;             /* x-shoal.pool: network namespaces kept ready, per network; 0 none */
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

@@ -75,9 +75,11 @@ struct container {
 
     struct net_endpoint **endpoints; /* owned, per attachment of the service */
     size_t endpoint_count;
-    struct log *log;       /* NULL: driver none */
-    struct cgroup *cgroup; /* NULL between runs */
-    pid_t pid;             /* 0: none */
+    struct net_stock *stock;         /* NULL: it cannot use what is made ahead */
+    struct net_namespace *namespace; /* of the stock, while it runs in one; NULL: its own, or the host's */
+    struct log *log;                 /* NULL: driver none */
+    struct cgroup *cgroup;           /* NULL between runs */
+    pid_t pid;                       /* 0: none */
     int pid_fd;
     int mount_fd; /* its mount namespace, so that its file systems are not synced before its end is told; -1 none */
     uv_poll_t pid_poll;

@@ -36,21 +36,43 @@ static int cgroup_enter(struct container *c, shoal_error_t *err)
 }
 
 /* The child waits for its first message, so that it can be made before it is known what it shall do. */
+struct cloning {
+    struct container *container;
+    shoal_error_t *err;
+};
+
+static int start_child(void *data)
+{
+    const struct cloning *cloning = data;
+    struct container *c = cloning->container;
+    bool new_net = c->namespace == NULL && c->service->network_mode != SHOAL_NETWORK_HOST;
+    struct process_start how = {
+        .namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWTIME |
+                      (new_net ? CLONE_NEWNET : 0),
+        .cgroup_fd = cgroup_fd(c->cgroup),
+        .stack = c->launch->stack,
+        .body = child_walk,
+        .argument = &c->launch->plan,
+    };
+    return process_start(&how, &c->pid, &c->pid_fd, cloning->err);
+}
+
+static void take_namespace(struct container *c)
+{
+    if (c->stock == NULL)
+        return;
+    size_t network = c->endpoint_count > 0 ? net_endpoint_network(c->endpoints[0]) : c->spec->network_count;
+    c->namespace = net_stock_take(c->stock, network);
+}
+
 static int clone_enter(struct container *c, shoal_error_t *err)
 {
-    struct launch *launch = c->launch;
     int code = channel_open(c, err);
     if (code < 0)
         return code;
-    struct process_start how = {
-        .namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWUSER | CLONE_NEWTIME |
-                      (c->service->network_mode == SHOAL_NETWORK_HOST ? 0 : CLONE_NEWNET),
-        .cgroup_fd = cgroup_fd(c->cgroup),
-        .stack = launch->stack,
-        .body = child_walk,
-        .argument = &launch->plan,
-    };
-    code = process_start(&how, &c->pid, &c->pid_fd, err);
+    take_namespace(c);
+    struct cloning cloning = {c, err};
+    code = c->namespace != NULL ? net_namespace_enter(c->namespace, start_child, &cloning, err) : start_child(&cloning);
     if (code < 0)
         return code;
     code = exit_watch(c, err);
@@ -97,6 +119,10 @@ static void on_linked(void *data, int status, const shoal_error_t *err)
 
 static int link_enter(struct container *c, shoal_error_t *err)
 {
+    if (c->namespace != NULL) { /* the link is there */
+        int code = c->endpoint_count > 0 ? net_namespace_connect(c->namespace, c->endpoints[0], err) : 0;
+        return code < 0 ? code : 1;
+    }
     for (size_t i = 0; i < c->endpoint_count; i++) {
         int code = net_endpoint_link(c->endpoints[i], c->pid, interface_name(i).text, on_linked, c, err);
         if (code < 0)

@@ -340,6 +340,7 @@ static int open_member(struct member *member, shoal_error_t *err)
         .image = s->groups[member->service].image,
         .cgroups = s->cgroups,
         .net = s->net,
+        .stock = s->stock,
         .hosts_path = hosts_path(s->hosts, member->service),
         .data = member,
     };

@@ -84,6 +84,7 @@ struct shoal_supervisor {
     struct idranges *ids;
     struct cgroup_root *cgroups;
     struct net *net;
+    struct net_stock *stock; /* NULL: none wanted */
     struct sandbox_kit *kit;
     struct hosts *hosts;
     struct container_owner owner;
