@@ -152,6 +152,7 @@ typedef struct shoal_service {
     unsigned replicas;
     char *container_name;
     shoal_restart_t restart;
+    unsigned warm;   /* x-shoal.warm: this many that wait for their start are kept parked just before execve */
     int stop_signal; /* SIGTERM unless written */
     uint64_t stop_grace_ms;
     size_t dependency_count;

@@ -29,7 +29,7 @@ struct launch *launch_new(struct container *c)
     launch->next_spare = NULL;
     launch->channel = launch->slot = launch->child_outputs[0] = launch->child_outputs[1] = -1;
     launch->gift_count = 0;
-    launch->poll_open = launch->sent = launch->child_spoke = false;
+    launch->poll_open = launch->sent = launch->park = launch->child_spoke = false;
     launch->error = (shoal_error_t){0};
     return launch;
 }

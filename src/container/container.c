@@ -226,6 +226,8 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
         launch_cancel(c);
         return;
     }
+    if (c->preparing)
+        launch_cancel(c);
     if (c->state != CONTAINER_RUNNING)
         return;
     c->stop_asked = true;

@@ -97,11 +97,17 @@ void exit_release(struct container *c)
         cgroup_remove(c->cgroup, on_cgroup_removed, c);
         c->cgroup = NULL;
     }
-    bool asked = c->stop_asked;
     c->settling = true;
-    container_set_state(c, CONTAINER_EXITED, &event);
-    if (asked)
-        container_publish(c, SHOAL_EVENT_STOP, &event);
+    if (c->preparing) { /* nobody has asked for a start yet: no death to tell of, but not in silence */
+        c->preparing = false;
+        if (failure.code != -ECANCELED && !c->cancelled)
+            container_warn(c, "could not be prepared: %s", failure.text);
+    } else {
+        bool asked = c->stop_asked;
+        container_set_state(c, CONTAINER_EXITED, &event);
+        if (asked)
+            container_publish(c, SHOAL_EVENT_STOP, &event);
+    }
     unmount(c);
     container_settle(c);
 }

@@ -45,6 +45,7 @@ struct launch {
     uv_poll_t poll;
     bool poll_open;
     bool sent;            /* the child has its gifts and walks the plan */
+    bool park;            /* the plan waits once more before execve */
     bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
@@ -91,6 +92,7 @@ struct container {
     uint64_t decided_usec, started_usec; /* monotonic */
     uint64_t oom_kills;
     bool stop_asked, grace_over, cancelled;
+    bool preparing; /* a launch that nobody has asked to start yet */
     bool settled, settling;
     int exit_code, signal;
     unsigned links_pending;

@@ -132,10 +132,15 @@ static int link_enter(struct container *c, shoal_error_t *err)
     return c->links_pending > 0 ? 0 : 1;
 }
 
-/* The child goes on; the channel tells how it went. */
+/* The child goes on; the channel tells how it went. One that is prepared stops once more, before execve. */
 static int exec_enter(struct container *c, shoal_error_t *err)
 {
-    return channel_wake(c, err);
+    int code = channel_wake(c, err);
+    if (code == 0 && c->launch->park && !c->preparing)
+        code = channel_wake(c, err);
+    if (code == 0 && c->preparing)
+        c->owner->on_parked(c->owner->data, c);
+    return code;
 }
 
 static const struct stage {
@@ -198,7 +203,8 @@ static void on_begin(uv_timer_t *timer)
     launch_continue(timer->data, 1, NULL);
 }
 
-int container_start(struct container *c, unsigned attempt, shoal_error_t *err)
+/* Callbacks never come from inside the call that asked: the timer's is the first that may tell something. */
+static int begin(struct container *c, shoal_error_t *err)
 {
     bool startable = c->state == CONTAINER_CREATED || c->state == CONTAINER_EXITED || c->state == CONTAINER_BACKOFF;
     if (!startable || !c->settled)
@@ -206,15 +212,52 @@ int container_start(struct container *c, unsigned attempt, shoal_error_t *err)
     c->launch = launch_new(c);
     if (c->launch == NULL)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
-    c->decided_usec = base_monotonic_usec();
     c->started_usec = 0;
-    c->attempt = attempt;
     c->settled = c->stop_asked = c->grace_over = c->cancelled = false;
     c->oom_kills = 0;
     c->stage = -1;
-    container_set_state(c, CONTAINER_STARTING, NULL);
-    (void)uv_timer_start(&c->grace, on_begin, 0, 0); /* callbacks never come from inside this call */
+    (void)uv_timer_start(&c->grace, on_begin, 0, 0);
     return 0;
+}
+
+/* The other way round: the launch is where a preparation left it, and whoever waits for it is us. */
+static void on_wake(uv_timer_t *timer)
+{
+    struct container *c = timer->data;
+    shoal_error_t error;
+    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1;
+    int code = waits ? channel_wake(c, &error) : 0; /* else exec_enter() does, or it has failed meanwhile */
+    if (code < 0)
+        launch_continue(c, code, &error);
+}
+
+int container_start(struct container *c, unsigned attempt, shoal_error_t *err)
+{
+    bool prepared = container_is_prepared(c);
+    int code = prepared ? 0 : begin(c, err);
+    if (code < 0)
+        return code;
+    c->preparing = false;
+    c->attempt = attempt;
+    c->decided_usec = base_monotonic_usec();
+    container_set_state(c, CONTAINER_STARTING, NULL);
+    if (prepared && c->stage >= 0) /* else the timer is about to begin */
+        (void)uv_timer_start(&c->grace, on_wake, 0, 0);
+    return 0;
+}
+
+int container_prepare(struct container *c, shoal_error_t *err)
+{
+    int code = begin(c, err);
+    if (code < 0)
+        return code;
+    c->preparing = c->launch->park = true;
+    return 0;
+}
+
+bool container_is_prepared(const struct container *c)
+{
+    return c->preparing && !c->cancelled && c->launch != NULL && c->launch->error.code == 0;
 }
 
 void launch_cancel(struct container *c)

@@ -464,6 +464,8 @@ static void plan_exec(struct builder *b)
         argv[at++] = service->entrypoint.items[i];
     for (size_t i = 0; i < service->command.count; i++)
         argv[at++] = service->command.items[i];
+    if (b->launch->park)
+        receive(b, "wait for the start");
     const char *name = argv[service->init ? INIT_ARGS : 0];
     const char *what = plan_keep(b->plan, "execute %s", name);
     if (!service->init) {

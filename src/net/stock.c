@@ -133,10 +133,14 @@ static bool order_one(struct net_stock *stock, size_t kind)
     return true;
 }
 
+/* What comes back is cheaper than what is made: new ones are ordered only when half is gone, and what comes back is taken up
+ * to twice as many. Where sandboxes come and go, the stock soon lives on what comes back. */
 static void fill(struct net_stock *stock)
 {
     for (size_t i = 0; i <= stock->network_count; i++) {
         struct kind *kind = &stock->kinds[i];
+        if (2 * (kind->ready_count + kind->coming) > kind->wanted)
+            continue;
         while (stock->failures < FAILURES_MOST && kind->ready_count + kind->coming < kind->wanted)
             if (!order_one(stock, i))
                 return;
@@ -307,7 +311,7 @@ void net_stock_give(struct net_stock *stock, struct net_namespace *namespace)
     struct kind *kind = &stock->kinds[namespace->network];
     if (namespace->socket_fd >= 0)
         let_go(stock, namespace);
-    if (namespace->socket_fd < 0 || kind->ready_count + kind->coming >= kind->wanted || stock->close_cb != NULL)
+    if (namespace->socket_fd < 0 || kind->ready_count + kind->coming >= 2 * kind->wanted || stock->close_cb != NULL)
         free_namespace(namespace);
     else
         hand_over(stock, namespace);
