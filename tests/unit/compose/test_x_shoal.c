@@ -34,10 +34,9 @@ static void errors(void **state)
                           "  b: {image: builtin:busybox, x-shoal: {warm: some}}\n"
                           "x-shoal: {pool: 65}\n",
                           &findings));
-    print_message("%s", findings);
-    assert_non_null(strstr(findings, "2:47: error: services.a.x-shoal.warm: -1 is out of range"));
-    assert_non_null(strstr(findings, "3:47: error: services.b.x-shoal.warm: \"some\""));
-    assert_non_null(strstr(findings, "4:17: error: x-shoal.pool: 65 is out of range; it goes from 0 to 64"));
+    assert_non_null(strstr(findings, "2:41: error: services.a.x-shoal.warm: -1 is out of range"));
+    assert_non_null(strstr(findings, "3:41: error: services.b.x-shoal.warm: \"some\""));
+    assert_non_null(strstr(findings, "4:11: error: x-shoal.pool: 65 is out of range; it goes from 0 to 64"));
     free(findings);
 }
 
