@@ -119,6 +119,19 @@ static void put_network(struct json *json, const shoal_event_t *event)
         json_string(json, "address", inet_ntop(AF_INET, &address, dotted, sizeof dotted));
 }
 
+static void put_throttle(struct json *json, const shoal_event_t *event)
+{
+    json_string(json, "state", event->throttle.slow ? "slow" : "open");
+    json_string(json, "starts", event->throttle.starts);
+    json_string(json, "reason", event->throttle.reason);
+    if (event->throttle.limit >= 0) {
+        json_double(json, "pressure", event->throttle.pressure);
+        json_double(json, "limit", event->throttle.limit);
+    }
+    json_double(json, "rate", event->throttle.rate);
+    json_uint(json, "waiting", event->throttle.waiting);
+}
+
 /* What a kind says beyond whom it is about. */
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
@@ -130,6 +143,7 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_LIMIT] = put_count,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,
+    [SHOAL_EVENT_THROTTLE] = put_throttle,
 };
 
 void ndjson_event(struct text *out, const shoal_event_t *event)

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void schedule(shoal_supervisor_t *s);
-
 static void end_member(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
@@ -31,7 +29,7 @@ static void on_part_closed(struct member *member)
     idranges_give(s->ids, member->first_id);
     end_member(member);
     s->open_members--;
-    schedule(s);
+    fleet_schedule(s);
 }
 
 static void on_container_closed(void *data)
@@ -77,13 +75,9 @@ static void start_member(struct member *member)
 static void go_up(shoal_supervisor_t *s)
 {
     order_release(s);
-    while (s->queue != NULL && s->in_flight < s->in_flight_max) {
-        struct member *member = s->queue;
-        s->queue = member->next_queued;
-        if (s->queue == NULL)
-            s->queue_end = &s->queue;
+    struct member *member;
+    while (s->in_flight < s->in_flight_max && (member = gate_take(s)) != NULL)
         start_member(member);
-    }
 }
 
 static void queue_again(uv_timer_t *timer)
@@ -92,10 +86,8 @@ static void queue_again(uv_timer_t *timer)
     shoal_supervisor_t *s = member->boss;
     if (s->phase != PHASE_UP)
         return;
-    member->next_queued = NULL;
-    *s->queue_end = member;
-    s->queue_end = &member->next_queued;
-    schedule(s);
+    gate_add(member);
+    fleet_schedule(s);
 }
 
 /* Down. */
@@ -104,8 +96,7 @@ static void go_to_down(shoal_supervisor_t *s)
 {
     s->phase = PHASE_DOWN;
     s->order_changed = true;
-    s->queue = NULL;
-    s->queue_end = &s->queue;
+    gate_clear(s);
 }
 
 static void stop_member(struct member *member)
@@ -151,7 +142,7 @@ static void finish(shoal_supervisor_t *s)
     if (cb != NULL)
         cb(s, s->done_data, s->failed ? -ECHILD : 0);
     if (s->close_cb != NULL)
-        schedule(s);
+        fleet_schedule(s);
 }
 
 static void on_pump(uv_timer_t *timer)
@@ -173,7 +164,7 @@ static void on_pump(uv_timer_t *timer)
     }
 }
 
-static void schedule(shoal_supervisor_t *s)
+void fleet_schedule(shoal_supervisor_t *s)
 {
     if (!uv_is_active((uv_handle_t *)&s->pump))
         (void)uv_timer_start(&s->pump, on_pump, 0, 0);
@@ -181,7 +172,7 @@ static void schedule(shoal_supervisor_t *s)
 
 /* What containers say. */
 
-static uint32_t random_number(void)
+uint32_t fleet_random(void)
 {
     uint32_t number = 0;
     (void)!getrandom(&number, sizeof number, GRND_NONBLOCK); /* early at boot: no jitter */
@@ -206,7 +197,7 @@ static void decide(struct member *member, shoal_event_t *event)
     event->restart = member->restart_wanted ? "backoff" : "no";
     member->died_usec = base_monotonic_usec();
     if (member->restart_wanted)
-        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, random_number());
+        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, fleet_random());
     if (event->error != NULL) {
         supervisor_message(s, SHOAL_ERROR, "%s", event->error);
         s->failed |= !member->restart_wanted;
@@ -219,7 +210,7 @@ static void on_start_over(struct member *member)
         return;
     member->starting = false;
     member->boss->in_flight--;
-    schedule(member->boss);
+    fleet_schedule(member->boss);
 }
 
 static void on_event(void *data, struct container *c, shoal_event_t *event)
@@ -263,7 +254,7 @@ static void on_settled(void *data, struct container *c)
         group->failed++;
     end_member(member);
     hosts_touch(s->hosts);
-    schedule(s);
+    fleet_schedule(s);
 }
 
 static void on_output(void *data, struct container *c, int stream, const char *bytes, size_t count)
@@ -288,7 +279,8 @@ void fleet_init(shoal_supervisor_t *s)
     };
     (void)uv_timer_init(s->loop, &s->pump);
     (void)uv_timer_init(s->loop, &s->sample_timer);
-    s->timers_open = 2;
+    gate_init(s);
+    s->timers_open = 4;
     s->pump.data = s->sample_timer.data = s;
 }
 
@@ -380,7 +372,7 @@ int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *services, s
         s->failed = true;
         go_to_down(s);
     }
-    schedule(s);
+    fleet_schedule(s);
     return 0;
 }
 
@@ -390,7 +382,7 @@ void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once)
         return;
     s->at_once |= at_once != 0;
     go_to_down(s);
-    schedule(s);
+    fleet_schedule(s);
 }
 
 void shoal_supervisor_close(shoal_supervisor_t *s, void (*cb)(void *data), void *data)
@@ -400,5 +392,5 @@ void shoal_supervisor_close(shoal_supervisor_t *s, void (*cb)(void *data), void 
     if (s->phase == PHASE_OPEN)
         s->phase = PHASE_ENDED;
     shoal_supervisor_stop(s, 1);
-    schedule(s);
+    fleet_schedule(s);
 }

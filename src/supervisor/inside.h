@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "container/container.h"
 #include "shoal/supervisor.h"
+#include "supervisor/governor.h"
 
 /* state.c: what a supervisor keeps on disk, below RUN/PROJECT: the lock, the last event number, the hosts files. */
 struct state {
@@ -49,7 +50,7 @@ struct member {
     bool restart_wanted;
     unsigned attempts;
     uint64_t delay_usec, died_usec;
-    struct member *next_queued;
+    struct start_turn turn; /* in the gate */
 };
 
 /* A service: its members stand together in boss->members. */
@@ -61,6 +62,7 @@ struct group {
     int exit_code;
     bool has_exit_code;
     struct image *image; /* owned */
+    struct start_line lines[START_KIND_COUNT];
 };
 
 enum phase { PHASE_OPEN, PHASE_UP, PHASE_DOWN, PHASE_ENDED, PHASE_CLOSING };
@@ -74,6 +76,19 @@ const char *hosts_path(const struct hosts *hosts, size_t service); /* NULL: netw
 int hosts_write(struct hosts *hosts, shoal_error_t *err);          /* waits; before the first start */
 void hosts_touch(struct hosts *hosts);                             /* soon, by a worker */
 void hosts_close(struct hosts *hosts, void (*cb)(void *data), void *data);
+
+/* gate.c: the governor on the loop. */
+struct gate {
+    struct governor governor;
+    struct pressure pressure;
+    uint64_t totals[PRESSURE_COUNT], read_usec; /* at the last tick */
+    uv_timer_t tick, due;                       /* due: when the next start may go */
+};
+void gate_init(shoal_supervisor_t *s);
+void gate_close(shoal_supervisor_t *s, uv_close_cb on_timer_closed); /* called for each of its two timers */
+void gate_add(struct member *member);                                /* it waits for its start */
+struct member *gate_take(shoal_supervisor_t *s);                     /* who starts now; NULL: nobody, yet */
+void gate_clear(shoal_supervisor_t *s);                              /* nobody starts any more */
 
 struct shoal_supervisor {
     uv_loop_t *loop;
@@ -92,7 +107,7 @@ struct shoal_supervisor {
     struct group *groups;   /* owned: one per service of the spec */
     struct member *members; /* owned */
     size_t member_count;
-    struct member *queue, **queue_end;
+    struct gate gate;
     unsigned in_flight, in_flight_max;
     size_t open_members; /* containers and timers that are not closed yet */
     size_t living;       /* members that have not ended for good */

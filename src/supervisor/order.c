@@ -18,13 +18,6 @@ static enum verdict judge(const struct group *group, shoal_condition_t condition
     return NEVER;
 }
 
-static void queue_member(shoal_supervisor_t *s, struct member *member)
-{
-    member->next_queued = NULL;
-    *s->queue_end = member;
-    s->queue_end = &member->next_queued;
-}
-
 /* A service that will never start: it counts as ended, so that what waits for it is told in turn. */
 static void block(shoal_supervisor_t *s, struct group *group, const char *name, const char *on)
 {
@@ -53,7 +46,7 @@ static bool release_one(shoal_supervisor_t *s, size_t index)
     }
     group->released = true;
     for (size_t i = 0; i < group->count; i++)
-        queue_member(s, &s->members[group->first + i]);
+        gate_add(&s->members[group->first + i]);
     return true;
 }
 

@@ -226,6 +226,7 @@ static void close_timers(void *data)
     s->cgroups = NULL;
     uv_close((uv_handle_t *)&s->pump, close_timers_done);
     uv_close((uv_handle_t *)&s->sample_timer, close_timers_done);
+    gate_close(s, close_timers_done);
 }
 
 static void close_cgroups(void *data)
@@ -276,7 +277,6 @@ int shoal_supervisor_open(shoal_supervisor_t **out, uv_loop_t *loop, const shoal
     s->spec = spec;
     s->options = *options;
     s->state.lock_fd = -1;
-    s->queue_end = &s->queue;
     s->in_flight_max = spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
     fleet_init(s);
     int code = open_parts(s, err);
