@@ -115,6 +115,15 @@ static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
         put_supervisor(m);
 }
 
+static void on_host(void *data, const shoal_host_sample_t *host)
+{
+    struct metrics *m = data;
+    if (!has_sample_room(m))
+        return;
+    ndjson_host(&m->line, host);
+    (void)put_line(m);
+}
+
 /* Freed when the timer, the lag's handle, the writer and a count under way are all gone. */
 static void drop_part(struct metrics *m)
 {
@@ -202,7 +211,8 @@ int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metr
     m->parts_open = 3;
     (void)uv_timer_start(&m->timer, on_tick, options->interval_ms, options->interval_ms);
     uv_unref((uv_handle_t *)&m->timer); /* a loop that has nothing else to do may end */
-    m->subscriber = (shoal_subscriber_t){.data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet};
+    m->subscriber = (shoal_subscriber_t){
+        .data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet, .on_host = on_host};
     m->source.subscribe(supervisor, &m->subscriber);
     *out = m;
     return 0;

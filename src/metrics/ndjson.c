@@ -291,6 +291,39 @@ void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
     end(&json);
 }
 
+static void put_resource(struct json *json, const shoal_resource_t *resource)
+{
+    struct mark mark = open_object(json, resource->name);
+    put_counter(json, "used", resource->used);
+    put_counter(json, "limit", resource->limit);
+    put_counter(json, "needed", resource->needed);
+    close_object(json, mark);
+}
+
+/* {"limits":{NAME:{used,limit,needed},...},"networks":{NETWORK:{NAME:{...},...},...}}; what the host has not is left out. */
+void ndjson_host(struct text *out, const shoal_host_sample_t *host)
+{
+    struct json json = {.out = out};
+    begin(&json, host->time_usec, "host");
+    json_string(&json, "project", host->project);
+    size_t i = 0;
+    json_open(&json, "limits", '{');
+    for (; i < host->resource_count && host->resources[i].network == NULL; i++)
+        if (host->resources[i].limit != SHOAL_ABSENT)
+            put_resource(&json, &host->resources[i]);
+    json_close(&json, '}');
+    struct mark networks = open_object(&json, "networks");
+    while (i < host->resource_count) {
+        const char *network = host->resources[i].network;
+        json_open(&json, network, '{');
+        for (; i < host->resource_count && host->resources[i].network == network; i++)
+            put_resource(&json, &host->resources[i]);
+        json_close(&json, '}');
+    }
+    close_object(&json, networks);
+    end(&json);
+}
+
 void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self)
 {
     struct json json = {.out = out};

@@ -67,6 +67,16 @@ struct net_message net_loopback_message(void);
 typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
 int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
 
+/* What expected endpoints on a network take, whatever the host has. No kernel call. */
+struct net_need {
+    size_t shard_ports, shard_count; /* sandboxes on one bridge; bridges */
+    size_t ports, ports_max;         /* of the fullest bridge, which is the first: the others hang on it */
+    uint64_t addresses, addresses_max;
+};
+void net_compute_need(const shoal_network_t *network, size_t expected, struct net_need *out);
+/* The same numbers of what is reserved now. */
+void net_read_use(const struct net *net, size_t network, struct net_need *out);
+
 /* Give address and port back; callbacks under way come with -ECANCELED, from inside the call. The link is left to die with its namespace. */
 void net_endpoint_release(struct net_endpoint *endpoint);
 

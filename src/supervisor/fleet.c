@@ -120,8 +120,7 @@ static bool go_down(shoal_supervisor_t *s)
     if (s->order_changed) {
         s->order_changed = false;
         s->down_next = 0;
-        for (size_t i = 0; i < s->spec->service_count; i++)
-            s->groups[i].may_stop = s->at_once || order_may_stop(s, i);
+        order_find_stoppable(s);
     }
     uint64_t until = base_monotonic_usec() + SLICE_USEC;
     while (s->down_next < s->member_count) {

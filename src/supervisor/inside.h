@@ -4,6 +4,7 @@
 
 #include "base/base.h"
 #include "container/container.h"
+#include "shoal/preflight.h"
 #include "shoal/supervisor.h"
 #include "supervisor/governor.h"
 
@@ -23,6 +24,8 @@ int idranges_open(struct idranges **out, const char *owner_dir, size_t count, sh
 int idranges_take(struct idranges *ranges, uint32_t *out_first);
 void idranges_give(struct idranges *ranges, uint32_t first);
 void idranges_close(struct idranges *ranges);
+uint64_t idranges_read_limit(void);                          /* ranges of this host, /etc/subuid's taken off */
+uint64_t idranges_read_leased(const char *except_owner_dir); /* to others than that one; "": to anybody */
 
 /* restart.c: whether and when. Pure. */
 struct restart_facts {
@@ -101,6 +104,7 @@ struct shoal_supervisor {
     struct net *net;
     struct sandbox_kit *kit;
     struct hosts *hosts;
+    struct resources *resources;
     struct container_owner owner;
     shoal_subscriber_t *subscribers; /* the callers' */
 
@@ -129,15 +133,27 @@ struct shoal_supervisor {
     size_t sample_next, sample_waiting;
 };
 
+unsigned supervisor_in_flight(const shoal_spec_t *spec); /* starts at the same time */
 void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
 void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 
+/* resources.c: the limits of the host: what the fleet needs of each, what is used, how much there is. */
+struct resources;
+int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_error_t *err); /* s: outlives it */
+void resources_read(struct resources *resources); /* some twenty small files of procfs and kernfs */
+const shoal_resource_t *resources_get(const struct resources *resources, size_t *out_count);
+bool resources_is_estimate(const struct resources *resources, size_t index); /* what does not fit is no certain end */
+shoal_verdict_t resources_judge(const shoal_resource_t *resource, bool estimate); /* pure */
+void resources_close(struct resources *resources);
+
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
+int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
-void order_release(shoal_supervisor_t *s);                        /* queue every service whose dependencies are met */
-bool order_may_stop(const shoal_supervisor_t *s, size_t service); /* nobody that lives depends on it */
+void order_release(shoal_supervisor_t *s); /* queue every service whose dependencies are met */
+void order_find_stoppable(
+    shoal_supervisor_t *s); /* may_stop of each group: nobody that lives depends on it, or at once */
 
 #endif

@@ -61,13 +61,13 @@ void order_release(shoal_supervisor_t *s)
     }
 }
 
-bool order_may_stop(const shoal_supervisor_t *s, size_t index)
+void order_find_stoppable(shoal_supervisor_t *s)
 {
-    for (size_t i = 0; i < s->spec->service_count; i++) {
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        s->groups[i].may_stop = true;
+    for (size_t i = 0; i < s->spec->service_count && !s->at_once; i++) {
         const shoal_service_t *service = &s->spec->services[i];
-        for (size_t k = 0; k < service->dependency_count; k++)
-            if (service->dependencies[k].service == index && s->groups[i].living > 0)
-                return false;
+        for (size_t k = 0; k < service->dependency_count && s->groups[i].living > 0; k++)
+            s->groups[service->dependencies[k].service].may_stop = false;
     }
-    return true;
 }

@@ -5,12 +5,18 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "supervisor/fleet.h"
 #include "supervisor/inside.h"
 
 /* The loop's own part of a start (clone3, netlink) takes about a millisecond: more at once only make its turns longer. */
 enum { STARTS_IN_FLIGHT = 4 };
+
+unsigned supervisor_in_flight(const shoal_spec_t *spec)
+{
+    return spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+}
 
 int shoal_process_isolate(shoal_error_t *err)
 {
@@ -20,6 +26,17 @@ int shoal_process_isolate(shoal_error_t *err)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return shoal_fail(err, -errno, "make / a slave mount");
     return 0;
+}
+
+uint64_t shoal_process_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    uint64_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* nobody may forbid it up to the hard limit */
+    return before;
 }
 
 const char *shoal_version(void)
@@ -172,6 +189,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = clear_leftovers(s, err);
     if (code == 0)
         code = check_controllers(s, err);
+    if (code == 0) /* behind the leftovers: what they held is free again */
+        code = check_limits(s, NULL, NULL, err);
     if (code == 0)
         code = open_images(s, err);
     if (code == 0)
@@ -179,20 +198,23 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
     if (code == 0) {
-        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max};
+        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max, s->options.descriptors};
         code = sandbox_kit_open(&s->kit, &kit, err);
     }
     for (size_t i = 0; i < s->spec->service_count && code == 0; i++)
         code = sandbox_kit_add(s->kit, &s->spec->services[i], err);
     if (code == 0)
         code = open_net(s, err);
-    return code == 0 ? hosts_open(&s->hosts, s, err) : code;
+    if (code == 0)
+        code = hosts_open(&s->hosts, s, err);
+    return code == 0 ? resources_open(&s->resources, s, err) : code;
 }
 
 /* Parts are closed one after the other, each step called back by the one before. */
 
 static void free_supervisor(shoal_supervisor_t *s)
 {
+    resources_close(s->resources);
     sandbox_kit_close(s->kit);
     idranges_close(s->ids);
     for (size_t i = 0; i < s->spec->service_count; i++)
@@ -277,7 +299,7 @@ int shoal_supervisor_open(shoal_supervisor_t **out, uv_loop_t *loop, const shoal
     s->spec = spec;
     s->options = *options;
     s->state.lock_fd = -1;
-    s->in_flight_max = spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+    s->in_flight_max = supervisor_in_flight(spec);
     fleet_init(s);
     int code = open_parts(s, err);
     if (code == 0) {
