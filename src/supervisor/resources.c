@@ -207,18 +207,23 @@ static void read_namespaces(struct resources *r, shoal_resource_t *out)
     out->name = r->namespaces;
 }
 
+/* A sandbox begins with a copy of them. */
+static uint64_t count_mounts(void)
+{
+    uint64_t count = 0;
+    char *line = NULL;
+    size_t room = 0;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    while (file != NULL && getline(&line, &room, file) > 0)
+        count++;
+    if (file != NULL)
+        (void)fclose(file);
+    free(line);
+    return count;
+}
+
 static void read_mounts(struct resources *r, shoal_resource_t *out)
 {
-    if (r->host_mounts == 0) { /* once: it is the longest of all these files, and a sandbox begins with a copy of it */
-        char *line = NULL;
-        size_t room = 0;
-        FILE *file = fopen("/proc/self/mountinfo", "re");
-        while (file != NULL && getline(&line, &room, file) > 0)
-            r->host_mounts++;
-        if (file != NULL)
-            (void)fclose(file);
-        free(line);
-    }
     out->used = r->host_mounts;
     out->limit = read_sysctl("/proc/sys/fs/mount-max");
 }
@@ -254,8 +259,6 @@ static void read_memory(struct resources *r, shoal_resource_t *out)
 
 static void read_ids(struct resources *r, shoal_resource_t *out)
 {
-    if (r->id_limit == 0)
-        r->id_limit = idranges_read_limit();
     out->used = idranges_read_leased(r->boss->ids == NULL && r->boss->state.dir != NULL ? r->boss->state.dir : "");
     out->limit = r->id_limit;
 }
@@ -338,6 +341,8 @@ int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_er
         return shoal_fail(err, -ENOMEM, "limits of the host");
     r->boss = s;
     r->need = compute_need(s);
+    r->id_limit = idranges_read_limit(); /* these two now: they take longer than the rest, and do not change */
+    r->host_mounts = count_mounts();
     r->count = count;
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint64_t needed = 1;
