@@ -81,7 +81,7 @@ extern const struct section fleet_section, fleet_x_section, service_section, ser
     network_x_section, volume_section, deploy_section, limits_section, reservations_section, policy_section,
     restart_section, blkio_section, rate_section, logging_section, ulimit_section, depends_section, env_file_section,
     mount_section, mount_bind_section, mount_tmpfs_section, mount_volume_section, attachment_section, ipam_section,
-    subnet_section, governor_section, pressure_section;
+    subnet_section;
 
 /* Readers of rows, by the file they are in. */
 #define READER(name) void name(struct load *, const struct place *, const struct key *, struct node *, void *)
@@ -99,8 +99,7 @@ READER(read_rates);
 READER(read_ulimits);
 READER(read_restart); /* restart.c */
 READER(read_restart_policy);
-READER(read_governor); /* governor.c */
-READER(read_image);    /* process.c */
+READER(read_image); /* process.c */
 READER(read_command);
 READER(read_environment_later);
 READER(read_env_file_later);
@@ -113,6 +112,9 @@ READER(read_capabilities); /* security.c */
 READER(read_security_opt);
 READER(read_sysctls);
 READER(read_logging); /* logging.c */
+
+extern const struct section governor_section, pressure_section; /* governor.c */
+READER(read_governor);
 
 /* The member of object that a row's offset names. */
 #define AT(type, object, offset) ((type *)(void *)((char *)(object) + (offset)))

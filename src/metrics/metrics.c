@@ -78,6 +78,15 @@ static bool has_sample_room(struct metrics *m)
     return room;
 }
 
+static void on_host(void *data, const shoal_host_sample_t *host)
+{
+    struct metrics *m = data;
+    if (!has_sample_room(m))
+        return;
+    ndjson_host(&m->line, host);
+    (void)put_line(m);
+}
+
 static void on_sample(void *data, const shoal_sample_t *sample)
 {
     struct metrics *m = data;
@@ -113,15 +122,6 @@ static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
     }
     if (m->round_open)
         put_supervisor(m);
-}
-
-static void on_host(void *data, const shoal_host_sample_t *host)
-{
-    struct metrics *m = data;
-    if (!has_sample_room(m))
-        return;
-    ndjson_host(&m->line, host);
-    (void)put_line(m);
 }
 
 /* Freed when the timer, the lag's handle, the writer and a count under way are all gone. */

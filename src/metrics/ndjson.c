@@ -282,15 +282,6 @@ void ndjson_sample(struct text *out, const shoal_sample_t *sample)
     end(&json);
 }
 
-void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
-{
-    struct json json = {.out = out};
-    begin(&json, fleet->time_usec, "fleet");
-    json_string(&json, "project", fleet->project);
-    put_counters(&json, fleet, fleet_counters, COUNT(fleet_counters));
-    end(&json);
-}
-
 static void put_resource(struct json *json, const shoal_resource_t *resource)
 {
     struct mark mark = open_object(json, resource->name);
@@ -321,6 +312,15 @@ void ndjson_host(struct text *out, const shoal_host_sample_t *host)
         json_close(&json, '}');
     }
     close_object(&json, networks);
+    end(&json);
+}
+
+void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
+{
+    struct json json = {.out = out};
+    begin(&json, fleet->time_usec, "fleet");
+    json_string(&json, "project", fleet->project);
+    put_counters(&json, fleet, fleet_counters, COUNT(fleet_counters));
     end(&json);
 }
 

@@ -17,10 +17,10 @@ struct ndjson_supervisor {
 };
 
 /* Each adds one line with its newline; out->failed says that memory ran out. */
+void ndjson_host(struct text *out, const shoal_host_sample_t *host);
 void ndjson_event(struct text *out, const shoal_event_t *event);
 void ndjson_sample(struct text *out, const shoal_sample_t *sample);
 void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet);
-void ndjson_host(struct text *out, const shoal_host_sample_t *host);
 void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self);
 /* Events from_seq to to_seq, both included, did not reach the reader. */
 void ndjson_gap(struct text *out, uint64_t time_usec, uint64_t from_seq, uint64_t to_seq);
