@@ -58,7 +58,7 @@ typedef struct shoal_event {
     uint64_t count;      /* OOM, LIMIT: the kernel's counter */
     struct {
         int slow;               /* 1 slowed down, 0 free again */
-        const char *starts;     /* which: "first", "again" (restarts), "all" */
+        const char *starts;     /* which: "ordinary", "crashed" (again after a failure), "all" */
         const char *reason;     /* "cpu", "memory", "io", "rate" */
         double pressure, limit; /* percent; negative with the reason "rate" */
         double rate;            /* starts a second from now on */

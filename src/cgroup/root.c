@@ -414,7 +414,7 @@ static void keep_tightest(uint64_t *used, uint64_t *limit, uint64_t new_used, ui
 {
     if (new_used == SHOAL_ABSENT || new_limit == SHOAL_ABSENT)
         return;
-    uint64_t left = *limit > *used ? *limit - *used : 0, new_left = new_limit > new_used ? new_limit - new_used : 0;
+    int64_t left = (int64_t)(*limit - *used), new_left = (int64_t)(new_limit - new_used); /* more than full: negative */
     if (*limit != SHOAL_ABSENT && left <= new_left)
         return;
     *used = new_used;

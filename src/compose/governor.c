@@ -13,11 +13,11 @@ static void read_count(struct load *load, const struct place *at, const struct k
 
 static const struct key pressure_keys[] = {
     {"cpu", .read = read_count, .offset = offsetof(shoal_governor_t, cpu), .min = 1, .max = 100, .form = "percent",
-     .doc = "Restarts slow down above it. Default 80."},
+     .doc = "Restarts after a failure slow down above it. Default 80."},
     {"memory", .read = read_count, .offset = offsetof(shoal_governor_t, memory), .min = 1, .max = 100,
-     .form = "percent", .doc = "Restarts and first starts slow down above it. Default 20."},
+     .form = "percent", .doc = "All starts slow down above it. Default 20."},
     {"io", .read = read_count, .offset = offsetof(shoal_governor_t, io), .min = 1, .max = 100, .form = "percent",
-     .doc = "Restarts slow down above it. Default 50."},
+     .doc = "Restarts after a failure slow down above it. Default 50."},
 };
 const struct section pressure_section = SECTION("x-shoal.governor.pressure",
                                                 "Part of the time in which some task of the host waits for the "
@@ -26,11 +26,11 @@ const struct section pressure_section = SECTION("x-shoal.governor.pressure",
 
 static const struct key governor_keys[] = {
     {"rate", .read = read_count, .offset = offsetof(shoal_governor_t, rate), .min = 1, .max = 1000000, .form = "number",
-     .doc = "Starts a second at most, restarts and first starts together. Default 2000."},
+     .doc = "Starts a second at most, of whatever kind. Default 2000."},
     {"burst", .read = read_count, .offset = offsetof(shoal_governor_t, burst), .min = 1, .max = 1000000,
      .form = "number", .doc = "Starts that may go at once after a pause. Default 500."},
     {"least", .read = read_count, .offset = offsetof(shoal_governor_t, least), .min = 1, .max = 1000000,
-     .form = "number", .doc = "Starts a second that pass whatever the pressure. Default 10."},
+     .form = "number", .doc = "Starts a second that pass whatever the pressure. Default 25."},
     {"pressure", .read = read_nested, .section = &pressure_section, .form = "mapping",
      .doc = "From when on the host counts as too busy for restarts."},
 };

@@ -193,6 +193,7 @@ static void decide(struct member *member, shoal_event_t *event)
         .wall_ms = event->wall_usec / 1000,
     };
     member->restart_wanted = s->phase == PHASE_UP && restart_decide(&service->restart, &facts, &member->attempts);
+    member->crashed = event->exit_code != 0;
     event->restart = member->restart_wanted ? "backoff" : "no";
     member->died_usec = base_monotonic_usec();
     if (member->restart_wanted)

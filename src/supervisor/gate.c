@@ -45,7 +45,7 @@ static void on_tick(uv_timer_t *timer)
         publish(s, &news[i]);
     if (!governor_is_busy(&gate->governor))
         (void)uv_timer_stop(timer);
-    else if (gate->governor.gates[START_FIRST].waiting + gate->governor.gates[START_AGAIN].waiting > 0)
+    else if (gate->governor.gates[START_ORDINARY].waiting + gate->governor.gates[START_CRASHED].waiting > 0)
         fleet_schedule(s); /* the pace may have been raised */
 }
 
@@ -76,7 +76,7 @@ void gate_add(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
     struct gate *gate = &s->gate;
-    enum start_kind kind = member->attempts > 0 ? START_AGAIN : START_FIRST;
+    enum start_kind kind = member->crashed ? START_CRASHED : START_ORDINARY;
     governor_add(&gate->governor, &s->groups[member->service].lines[kind], kind, &member->turn);
     if (uv_is_active((uv_handle_t *)&gate->tick) || !governor_is_busy(&gate->governor))
         return;

@@ -2,16 +2,16 @@
 
 #include "base/base.h"
 
-/* Defaults. rate and burst: beyond what this kernel's networking gives (1,000 to 1,400 pooled starts a second were measured), so
- * that they bound a runaway and nothing else. least: a host that is always busy still restarts ten a second. cpu: two of two
- * processors busy with one task waiting is a load, not a stall; at four fifths of the time it is. memory: a host that reclaims
- * for a fifth of its time makes no progress. io: half of the time behind a disk. */
-enum { RATE = 2000, BURST = 500, LEAST = 10, CPU = 80, MEMORY = 20, IO = 50 };
+/* Defaults. rate and burst: beyond what this kernel's networking gives (1,000 to 1,400 pooled starts a second were measured),
+ * so that they bound a runaway and nothing else. least: a host that is always busy still starts that many again, for a tenth
+ * of one processor. cpu: a task that waits now and then is a load, one that waits for four fifths of the time a jam. memory: a
+ * host that reclaims for a fifth of its time makes no progress. io: half of the time behind a disk. */
+enum { RATE = 2000, BURST = 500, LEAST = 25, CPU = 80, MEMORY = 20, IO = 50 };
 
 enum { CALM_TICKS = 10 }; /* so long nothing has to wait before the gate counts as open again */
 
-/* New pressure weighs this much against old: 63 % of a jump is felt after two ticks. A turn of the kernel's own avg10 takes
- * ten seconds, in which a storm is over. */
+/* New pressure weighs this much against old: three quarters of a jump are felt after two ticks. The kernel's own avg10 takes
+ * ten seconds for it, in which a storm is over. */
 #define WEIGHT 0.5
 /* The pace under pressure, tick by tick, and after it. Down faster than up: what was let through keeps the host busy for a
  * while yet. */
@@ -130,7 +130,7 @@ static void bucket_pay(struct token_bucket *bucket, uint32_t random)
 struct start_turn *governor_take(struct governor *g, uint64_t now_usec, uint32_t random, uint64_t *out_wait_usec)
 {
     *out_wait_usec = UINT64_MAX;
-    if (g->gates[START_FIRST].waiting + g->gates[START_AGAIN].waiting == 0)
+    if (g->gates[START_ORDINARY].waiting + g->gates[START_CRASHED].waiting == 0)
         return NULL;
     uint64_t wait = g->off ? 0 : bucket_wait_usec(&g->bucket, now_usec);
     if (wait > 0) {
@@ -182,10 +182,10 @@ void governor_wake(struct governor *g, uint64_t now_usec)
 
 /* What each kind heeds. */
 static const bool heeds[START_KIND_COUNT][PRESSURE_COUNT] = {
-    [START_FIRST] = {[PRESSURE_MEMORY] = true},
-    [START_AGAIN] = {[PRESSURE_CPU] = true, [PRESSURE_MEMORY] = true, [PRESSURE_IO] = true},
+    [START_ORDINARY] = {[PRESSURE_MEMORY] = true},
+    [START_CRASHED] = {[PRESSURE_CPU] = true, [PRESSURE_MEMORY] = true, [PRESSURE_IO] = true},
 };
-static const char *const kind_names[START_KIND_COUNT] = {[START_FIRST] = "first", [START_AGAIN] = "again"};
+static const char *const kind_names[START_KIND_COUNT] = {[START_ORDINARY] = "ordinary", [START_CRASHED] = "crashed"};
 
 /* Which resource is nearest to its limit or furthest beyond it. */
 static enum pressure_kind find_worst(const struct governor *g, enum start_kind kind, double *out_ratio)
@@ -260,7 +260,7 @@ static bool feel_bucket(struct governor *g, struct governor_news *out)
         .pressure = -1,
         .limit = -1,
         .rate = g->rate,
-        .waiting = g->gates[START_FIRST].waiting + g->gates[START_AGAIN].waiting,
+        .waiting = g->gates[START_ORDINARY].waiting + g->gates[START_CRASHED].waiting,
     };
     return true;
 }

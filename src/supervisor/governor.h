@@ -7,8 +7,9 @@
  *    pace is lowered step by step down to `least`, and raised again when the pressure falls. Every supervisor of a host feels
  *    the same pressure, so that several share one gate without knowing of each other;
  *  - nothing else. How many starts are under way at a time is the caller's matter.
- * First starts heed memory alone: bringing a fleet up makes cpu and io pressure by itself, is bounded by the starts in flight,
- * and would only take longer; memory is what each new sandbox takes away. Restarts heed all three. */
+ * What starts again after a failure heeds all three. Ordinary starts (the first, and those after an end with 0: a job that is
+ * done) heed memory alone: bringing a fleet up makes cpu and io pressure by itself, is bounded by the starts in flight, and
+ * would only take longer; memory is what each new sandbox takes away. */
 #ifndef SUPERVISOR_GOVERNOR_H
 #define SUPERVISOR_GOVERNOR_H
 
@@ -19,7 +20,7 @@
 #include "kernel/pressure.h"
 #include "shoal/spec.h"
 
-enum start_kind { START_FIRST, START_AGAIN, START_KIND_COUNT };
+enum start_kind { START_ORDINARY, START_CRASHED, START_KIND_COUNT };
 
 /* A place in a line; a part of what waits. */
 struct start_turn {
@@ -79,7 +80,7 @@ bool governor_is_busy(const struct governor *governor);
 /* A decision, worth an event. */
 struct governor_news {
     bool slow;          /* it was lowered; false: it is open again */
-    const char *starts; /* "first", "again", "all" */
+    const char *starts; /* "ordinary", "crashed", "all" */
     const char *reason; /* "cpu", "memory", "io": pressure and limit say how much; "rate": the bucket's */
     double pressure, limit;
     double rate; /* starts a second from now on */

@@ -51,6 +51,7 @@ struct member {
     bool timer_open, starting, closing;
     bool ever_ran, done; /* done: ended for good */
     bool restart_wanted;
+    bool crashed; /* its last run ended in failure */
     unsigned attempts;
     uint64_t delay_usec, died_usec;
     struct start_turn turn; /* in the gate */

@@ -93,12 +93,12 @@ static uint64_t read_sysctl(const char *path)
     return read_text(path, text, sizeof text) && sscanf(text, "%llu", &value) == 1 ? value : SHOAL_ABSENT;
 }
 
-static uint64_t count_fds(void)
+static uint64_t count_fds(bool may_take_long)
 {
     struct stat about; /* the size is the count since Linux 6.2, and 0 before; proc(5) */
     if (stat("/proc/self/fd", &about) == 0 && about.st_size > 0)
         return (uint64_t)about.st_size;
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = may_take_long ? opendir("/proc/self/fd") : NULL;
     uint64_t count = 0;
     while (dir != NULL && readdir(dir) != NULL)
         count++;
@@ -109,9 +109,8 @@ static uint64_t count_fds(void)
 
 static void read_fds(struct resources *r, shoal_resource_t *out)
 {
-    (void)r;
     struct rlimit limit;
-    out->used = count_fds();
+    out->used = count_fds(r->boss->members == NULL); /* before the fleet there are few */
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         out->limit = limit.rlim_cur; /* the program has raised it to the hard one */
 }

@@ -66,8 +66,8 @@ static void events(void **state)
          EVENT("connect", ",\"network\":\"demo_front\",\"address\":\"10.5.0.7\"")},
         {{.kind = SHOAL_EVENT_NETWORK_DISCONNECT, .network = "demo_front", .address = 0xfffefdfc},
          EVENT("disconnect", ",\"network\":\"demo_front\",\"address\":\"255.254.253.252\"")},
-        {{.kind = SHOAL_EVENT_THROTTLE, .throttle = {1, "again", "cpu", 87.256, 80, 42, 311}},
-         EVENT("throttle", ",\"state\":\"slow\",\"starts\":\"again\",\"reason\":\"cpu\",\"pressure\":87.26,"
+        {{.kind = SHOAL_EVENT_THROTTLE, .throttle = {1, "crashed", "cpu", 87.256, 80, 42, 311}},
+         EVENT("throttle", ",\"state\":\"slow\",\"starts\":\"crashed\",\"reason\":\"cpu\",\"pressure\":87.26,"
                            "\"limit\":80.00,\"rate\":42.00,\"waiting\":311")},
         {{.kind = SHOAL_EVENT_THROTTLE, .throttle = {0, "all", "rate", -1, -1, 50, 0}},
          EVENT("throttle", ",\"state\":\"open\",\"starts\":\"all\",\"reason\":\"rate\",\"rate\":50.00,\"waiting\":0")},

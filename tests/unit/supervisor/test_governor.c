@@ -75,20 +75,20 @@ static void services_take_turns(void **state)
 {
     (void)state;
     begin((shoal_governor_t){0});
-    add(1, START_AGAIN, 4);
-    add(2, START_AGAIN, 1);
-    add(3, START_AGAIN, 2);
+    add(1, START_CRASHED, 4);
+    add(2, START_CRASHED, 1);
+    add(3, START_CRASHED, 2);
     static const int wanted[] = {1, 2, 3, 1, 3, 1, 1, -1};
     for (size_t i = 0; i < COUNT(wanted); i++)
         assert_int_equal(take(EVEN), wanted[i]);
     /* who comes in between waits for one round, however long the others' lines are */
-    add(1, START_FIRST, 100);
+    add(1, START_ORDINARY, 100);
     assert_int_equal(take(EVEN), 1);
-    add(7, START_FIRST, 1);
+    add(7, START_ORDINARY, 1);
     assert_int_equal(take(EVEN), 1);
     assert_int_equal(take(EVEN), 7);
     /* so do the kinds: a fleet that comes up does not keep a restart waiting */
-    add(4, START_AGAIN, 1);
+    add(4, START_CRASHED, 1);
     int first = take(EVEN), second = take(EVEN);
     assert_true((first == 4) != (second == 4));
     size_t left = 0;
@@ -101,9 +101,9 @@ static void each_service_gets_its_share(void **state)
 {
     (void)state;
     begin((shoal_governor_t){.rate = 100, .burst = 1});
-    add(0, START_AGAIN, 1000);
+    add(0, START_CRASHED, 1000);
     for (size_t i = 1; i < 50; i++)
-        add(i, START_AGAIN, 4);
+        add(i, START_CRASHED, 4);
     size_t count[50] = {0};
     for (unsigned gone = 0; gone < 200;) {
         int service = take(EVEN);
@@ -132,7 +132,7 @@ static void the_bucket_bounds_the_rate(void **state)
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         begin((shoal_governor_t){.rate = rows[i].rate, .burst = rows[i].burst});
-        add(0, i % 2 == 0 ? START_FIRST : START_AGAIN, MEMBERS);
+        add(0, i % 2 == 0 ? START_ORDINARY : START_CRASHED, MEMBERS);
         size_t gone = run_ms(rows[i].ms, 10, unknown);
         if (gone > rows[i].gone + 1 || gone + 1 < rows[i].gone)
             fail_msg("row %zu: %zu", i, gone);
@@ -154,7 +154,7 @@ static void says_how_long_to_wait(void **state)
     uint64_t wait;
     assert_null(governor_take(&w.governor, w.now, EVEN, &wait));
     assert_true(wait == UINT64_MAX);
-    add(0, START_FIRST, 3);
+    add(0, START_ORDINARY, 3);
     assert_non_null(governor_take(&w.governor, w.now, EVEN, &wait));
     assert_null(governor_take(&w.governor, w.now, EVEN, &wait));
     assert_true(wait > 99000 && wait <= 100001);
@@ -166,7 +166,7 @@ static void chance_spreads_what_fell_together(void **state)
 {
     (void)state;
     begin((shoal_governor_t){.rate = 100, .burst = 10});
-    add(0, START_AGAIN, 1100);
+    add(0, START_CRASHED, 1100);
     uint32_t random = 1;
     uint64_t last = 0, shortest = UINT64_MAX, longest = 0, since = 0;
     for (unsigned gone = 0; gone < 1010;) {
@@ -196,15 +196,15 @@ static void pressure_slows_restarts(void **state)
         double pressure[PRESSURE_COUNT];
         const char *reason; /* NULL: not slowed */
     } rows[] = {
-        {START_AGAIN, {[PRESSURE_CPU] = 95}, "cpu"},
-        {START_AGAIN, {[PRESSURE_CPU] = 70}, NULL},
-        {START_AGAIN, {[PRESSURE_MEMORY] = 30}, "memory"},
-        {START_AGAIN, {[PRESSURE_IO] = 60}, "io"},
-        {START_AGAIN, {[PRESSURE_CPU] = 90, [PRESSURE_MEMORY] = 60, [PRESSURE_IO] = 60}, "memory"},
-        {START_AGAIN, {-1, -1, -1}, NULL},
+        {START_CRASHED, {[PRESSURE_CPU] = 95}, "cpu"},
+        {START_CRASHED, {[PRESSURE_CPU] = 70}, NULL},
+        {START_CRASHED, {[PRESSURE_MEMORY] = 30}, "memory"},
+        {START_CRASHED, {[PRESSURE_IO] = 60}, "io"},
+        {START_CRASHED, {[PRESSURE_CPU] = 90, [PRESSURE_MEMORY] = 60, [PRESSURE_IO] = 60}, "memory"},
+        {START_CRASHED, {-1, -1, -1}, NULL},
         /* bringing a fleet up makes these two by itself */
-        {START_FIRST, {[PRESSURE_CPU] = 100, [PRESSURE_IO] = 100}, NULL},
-        {START_FIRST, {[PRESSURE_MEMORY] = 30}, "memory"},
+        {START_ORDINARY, {[PRESSURE_CPU] = 100, [PRESSURE_IO] = 100}, NULL},
+        {START_ORDINARY, {[PRESSURE_MEMORY] = 30}, "memory"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         begin((shoal_governor_t){0});
@@ -220,11 +220,11 @@ static void pressure_slows_restarts(void **state)
         assert_int_equal(w.news_count, 1);
         assert_true(w.news[0].slow);
         assert_string_equal(w.news[0].reason, rows[i].reason);
-        assert_string_equal(w.news[0].starts, rows[i].kind == START_AGAIN ? "again" : "first");
+        assert_string_equal(w.news[0].starts, rows[i].kind == START_CRASHED ? "crashed" : "ordinary");
         assert_true(w.news[0].pressure > w.news[0].limit && w.news[0].waiting > 0);
         /* what passes whatever the pressure */
         size_t gone = run_ms(5000, 1, rows[i].pressure);
-        assert_in_range(gone, 48, 53);
+        assert_in_range(gone, 123, 133);
     }
 }
 
@@ -234,7 +234,7 @@ static void opens_again_when_the_pressure_falls(void **state)
     static const double high[PRESSURE_COUNT] = {[PRESSURE_CPU] = 99}, near[PRESSURE_COUNT] = {[PRESSURE_CPU] = 76};
     begin((shoal_governor_t){0});
     governor_wake(&w.governor, w.now);
-    add(0, START_AGAIN, MEMBERS);
+    add(0, START_CRASHED, MEMBERS);
     (void)run_ms(3000, 1, high);
     size_t slow = run_ms(1000, 1, high);
     /* between nine tenths of the limit and the limit it stays as it is */
@@ -243,7 +243,7 @@ static void opens_again_when_the_pressure_falls(void **state)
     assert_in_range(kept, slow, slow * 2);
     size_t raised = run_ms(2000, 1, calm);
     assert_true(raised > kept * 2 * 2);
-    while (w.governor.gates[START_AGAIN].waiting > 0)
+    while (w.governor.gates[START_CRASHED].waiting > 0)
         (void)run_ms(GOVERNOR_TICK_MS, 1, calm);
     (void)run_ms(3000, 1, calm);
     assert_int_equal(w.news_count, 2);
@@ -259,10 +259,10 @@ static void settles_below_the_limit(void **state)
     governor_wake(&w.governor, w.now);
     size_t gone = 0, second = 0, ticks = 0;
     double sum = 0, felt[PRESSURE_COUNT] = {0};
-    add(0, START_AGAIN, MEMBERS);
+    add(0, START_CRASHED, MEMBERS);
     for (unsigned i = 0; i < 20 * 1000 / GOVERNOR_TICK_MS; i++) {
-        if (w.governor.gates[START_AGAIN].waiting < MEMBERS / 2)
-            add(0, START_AGAIN, MEMBERS / 2);
+        if (w.governor.gates[START_CRASHED].waiting < MEMBERS / 2)
+            add(0, START_CRASHED, MEMBERS / 2);
         gone = run_ms(GOVERNOR_TICK_MS, 1, felt);
         double rate = (double)gone * 1000 / GOVERNOR_TICK_MS; /* each start a second costs a quarter of a percent */
         felt[PRESSURE_CPU] = rate / 4 > 100 ? 100 : rate / 4;
@@ -285,7 +285,7 @@ static void a_busy_host_is_no_news(void **state)
     begin((shoal_governor_t){0});
     governor_wake(&w.governor, w.now);
     for (unsigned i = 0; i < 50; i++) { /* one restart now and then goes at once */
-        add(i, START_AGAIN, 1);
+        add(i, START_CRASHED, 1);
         assert_int_equal(take(EVEN), (int)i);
         (void)run_ms(GOVERNOR_TICK_MS, 1, high);
     }
@@ -297,7 +297,7 @@ static void off_lets_everything_through(void **state)
     (void)state;
     static const double high[PRESSURE_COUNT] = {100, 100, 100};
     begin((shoal_governor_t){.off = true, .rate = 1, .burst = 1});
-    add(0, START_AGAIN, MEMBERS);
+    add(0, START_CRASHED, MEMBERS);
     assert_int_equal(run_ms(200, 10, high), MEMBERS);
     assert_int_equal(w.news_count, 0);
     assert_false(governor_is_busy(&w.governor));
@@ -308,11 +308,11 @@ static void forgets(void **state)
     (void)state;
     begin((shoal_governor_t){0});
     for (size_t i = 0; i < SERVICES; i++)
-        add(i, i % 2 == 0 ? START_FIRST : START_AGAIN, 3);
+        add(i, i % 2 == 0 ? START_ORDINARY : START_CRASHED, 3);
     governor_clear(&w.governor);
     assert_int_equal(take(EVEN), -1);
     assert_false(governor_is_busy(&w.governor));
-    add(3, START_AGAIN, 1); /* its line is fit for use again */
+    add(3, START_CRASHED, 1); /* its line is fit for use again */
     assert_int_equal(take(EVEN), 3);
     assert_int_equal(take(EVEN), -1);
 }
