@@ -14,6 +14,9 @@ def head(governor, more=""):
     return f"name: demo\nx-shoal: {{degrade: true, governor: {governor}, restart: {{backoff: 20ms, jitter: 0}}}}\nservices:\n{more}"
 
 
+BUCKET_ALONE = "pressure: {cpu: 100, memory: 100, io: 100}"  # which is never exceeded, however busy the machine is
+
+
 def sleepers(count, name="s"):
     return "".join(f"  {name}{i}: {{image: 'builtin:busybox', command: [sleep, '1000'], network_mode: none, restart: always}}\n"
                    for i in range(count))
@@ -31,7 +34,7 @@ def when(record):
 
 def test_a_storm_is_spread(fleet):
     count, rate, burst = 50, 20, 5
-    started = fleet(head(f"{{rate: {rate}, burst: {burst}}}") + sleepers(count), "--interval", "500ms")
+    started = fleet(head(f"{{rate: {rate}, burst: {burst}, {BUCKET_ALONE}}}") + sleepers(count), "--interval", "500ms")
     started.wait_event("start", count=count, timeout=60)
     # the gate has had its pause before the storm: it says itself when it is open again
     started.wait_event("throttle", state="open", reason="rate")
@@ -57,7 +60,7 @@ def test_a_storm_is_spread(fleet):
 
 
 def test_services_take_turns(fleet):
-    text = (head("{rate: 20, burst: 1}") +
+    text = (head(f"{{rate: 20, burst: 1, {BUCKET_ALONE}}}") +
             "  big: {image: 'builtin:busybox', command: [sleep, '1000'], network_mode: none, restart: always, scale: 40}\n" +
             sleepers(8))
     started = fleet(text)
@@ -117,7 +120,7 @@ def test_off(fleet):
 
 def test_down_in_the_middle_of_a_storm(fleet):
     """What waits at the gate when the fleet is taken down never starts."""
-    started = fleet(head("{rate: 2, burst: 20}") + sleepers(20))
+    started = fleet(head(f"{{rate: 2, burst: 20, {BUCKET_ALONE}}}") + sleepers(20))
     started.wait_event("start", count=20, timeout=60)
     kill_all(started)
     started.wait_event("backoff", count=20)
