@@ -19,7 +19,7 @@ enum { CALM_TICKS = 10 }; /* so long nothing has to wait before the gate counts 
 #define RAISE 1.15
 /* Between this part of a limit and the limit itself the pace stays: no swinging to and fro. */
 #define ENOUGH 0.9
-/* How much the price of a start is left to chance: what fell together does not come up in step. */
+/* How much of a start's price is left to chance: what fell together does not come up in step. */
 #define CHANCE 0.5
 
 static double or_default(unsigned value, double standard)
@@ -29,7 +29,7 @@ static double or_default(unsigned value, double standard)
 
 static void init_bucket(struct token_bucket *bucket, double rate, double burst, uint64_t now_usec)
 {
-    *bucket = (struct token_bucket){.rate = rate, .burst = burst, .tokens = burst, .price = 1, .filled_usec = now_usec};
+    *bucket = (struct token_bucket){.rate = rate, .burst = burst, .tokens = burst, .filled_usec = now_usec};
 }
 
 void governor_init(struct governor *g, const shoal_governor_t *settings, uint64_t now_usec)
@@ -107,24 +107,20 @@ void governor_clear(struct governor *g)
 
 /* Buckets. */
 
-/* Returns how long until the bucket has a start's price; 0: it has. */
+/* Returns how long until the bucket has a token; 0: it has. */
 static uint64_t bucket_wait_usec(struct token_bucket *bucket, uint64_t now_usec)
 {
     bucket->tokens += bucket->rate * (double)(now_usec - bucket->filled_usec) / 1e6;
     if (bucket->tokens > bucket->burst)
         bucket->tokens = bucket->burst;
     bucket->filled_usec = now_usec;
-    double missing = bucket->price - bucket->tokens;
+    double missing = 1 - bucket->tokens;
     return missing <= 0 ? 0 : (uint64_t)(missing / bucket->rate * 1e6) + 1;
 }
 
 static void bucket_pay(struct token_bucket *bucket, uint32_t random)
 {
-    bucket->tokens -= bucket->price;
-    double most = bucket->burst < 1 + CHANCE ? bucket->burst : 1 + CHANCE; /* what it can ever hold */
-    bucket->price = 1 - CHANCE + (double)random / UINT32_MAX * 2 * CHANCE;
-    if (bucket->price > most)
-        bucket->price = most;
+    bucket->tokens -= 1 - CHANCE + (double)random / UINT32_MAX * 2 * CHANCE;
 }
 
 struct start_turn *governor_take(struct governor *g, uint64_t now_usec, uint32_t random, uint64_t *out_wait_usec)

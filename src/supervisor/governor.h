@@ -34,7 +34,7 @@ struct start_line {
 };
 
 struct token_bucket {
-    double rate, burst, tokens, price; /* price: of the next start, 1 give or take chance */
+    double rate, burst, tokens; /* a start needs one, and pays that much give or take chance: it may owe a part */
     uint64_t filled_usec;
 };
 
