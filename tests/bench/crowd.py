@@ -86,7 +86,7 @@ def measure_crowd(host, options, say):
     if len(rounds) < count:
         raise Failure("no round of samples came")
     return {"count": count, "up_seconds": up_seconds, "up_stall_usec": up_stall, "sampling_percent": percent,
-            "sampled_members": sorted(key for key in rounds[-1] if isinstance(rounds[-1][key], dict)),
+            "sampled_members": sorted(key for key in rounds[0] if isinstance(rounds[0][key], dict)),
             "stop_usec_each": (max(map(when_usec, after)) - asked) / count,
             "die_usec_each": (max(map(when_usec, deaths)) - asked) / count,
             "clean_usec_each": (clean - asked) / count, "stall_usec": fleet.stall_usec()}

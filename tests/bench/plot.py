@@ -8,7 +8,7 @@ import math
 import sys
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, ROW = 760, 150, 90, 26
+WIDTH, LEFT, RIGHT, ROW = 760, 190, 90, 26
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 15px; font-weight: 600 } .small { font-size: 11px; fill: #59636e }
@@ -53,6 +53,10 @@ def kind_of(name):
     return "floor" if name.startswith("floor") else "ours" if name.startswith("shoal") else "peer"
 
 
+def label_of(name):
+    return name.replace(" none", ", no network").replace("shoal up", "shoal up, whole program")
+
+
 def text(x, y, words, kind="", anchor="start"):
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
@@ -83,7 +87,7 @@ def draw(results):
     body, y = [], 12
     lives = results.get("lives", {}).get("contenders")
     if lives:
-        rows = sorted(((name, kind_of(name), row["life"]) for name, row in lives.items()), key=lambda row: row[2]["p50"])
+        rows = sorted(((label_of(name), kind_of(name), row["life"]) for name, row in lives.items()), key=lambda row: row[2]["p50"])
         made, y = panel(y, "One sandbox, from the decision to its end (dot: median, line: p10 to p99)", rows)
         body += made
     starts = results.get("live", {}).get("start")
@@ -95,8 +99,8 @@ def draw(results):
         return ""
     about = results["about"]
     foot = [f"{about['cpus']} x {about['cpu']}, {about['memory_gib']} GiB, {about['system']}, Linux {about['kernel']}, {about['shoal']}",
-            f"{about['time']}; load average {about['load_before']:.1f}; same root file system and busybox for all; what each does "
-            "differs: docs/PERFORMANCE.md"]
+            f"{about['time']}; load average {about['load_before']:.1f}; {about['priority']} priority, root file system and busybox the "
+            "same for all", "what each program does and does not do: docs/PERFORMANCE.md"]
     for line in foot:
         body.append(text(16, y + 6, line, "small"))
         y += 16
