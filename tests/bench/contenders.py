@@ -15,19 +15,25 @@ from host import SHOAL, TOOLS
 
 class Turn:
     """What one turn gave, in microseconds. starts: decision to execve, as the contender itself says (ours and the floor).
-    inside: decision to the first instruction inside, by the marker. lives: decision to the end. wall: the whole turn, first
-    decision to last end, by the harness's clock. cpu: of all its processes, the frame included."""
+    inside: decision to the first instruction inside, by the marker. lives: decision to the end. cpu: of all its processes, the
+    frame included."""
 
     def __init__(self):
-        self.starts, self.inside, self.lives = [], [], []
-        self.wall_usec = self.cpu_usec = None
+        self.starts, self.inside, self.lives, self.markers = [], [], [], []
+        self.cpu_usec = None
 
     def add(self, begin_usec, marker_usec, end_usec, start_usec=None):
         check_order(begin_usec, marker_usec, end_usec)
+        self.markers.append(marker_usec)
         self.inside.append(marker_usec - begin_usec)
         self.lives.append(end_usec - begin_usec)
         if start_usec is not None:
             self.starts.append(start_usec)
+
+    def cycle_usec(self):
+        """From one sandbox's first instruction to the next one's, on average: by the markers alone, so that neither a contender nor
+        the stopwatch has a say in it."""
+        return (max(self.markers) - min(self.markers)) / (len(self.markers) - 1)
 
 
 def new_nonce():
@@ -63,8 +69,6 @@ class Shoal:
             turn.add(begin, markers[number], when_usec(record), start["took_usec"])
         if len(turn.lives) != count:
             raise Failure(f"{self.name}: {len(turn.lives)} of {count} sandboxes ended")
-        turn.wall_usec = (max(when_usec(record) for record in fleet.events("die")) -
-                          min(when_usec(record) - record["took_usec"] for record in fleet.events("start")))
         turn.cpu_usec = fleet.cpu_usec
         fleet.forget_logs()
         return turn
@@ -129,7 +133,6 @@ class Floor:
             begin = record["begin_usec"]
             turn.add(begin, markers[number], begin + record["life_usec"], record["exec_usec"])
         turn.cpu_usec = self.host.cpu_usec(self.cgroup) - before
-        turn.wall_usec = records[-1]["begin_usec"] + records[-1]["life_usec"] - records[0]["begin_usec"]
         return turn
 
     def tear_down(self):
@@ -158,7 +161,6 @@ class Command:
         markers = check_markers(said() if said else [record["out"] for record in records], nonce, count)
         for record in records:
             turn.add(record["begin_nsec"] / 1000, markers[record["n"]], record["end_nsec"] / 1000)
-        turn.wall_usec = (max(record["end_nsec"] for record in records) - min(record["begin_nsec"] for record in records)) / 1000
         return turn
 
 

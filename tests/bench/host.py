@@ -101,8 +101,10 @@ class Host:
             with open(kill, "w") as out:
                 out.write("1")
         self.wait(lambda: not self.remove_cgroups(self.top), "the end of every process in its cgroups")
-        subprocess.run(["umount", "--lazy", self.state], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for line in reversed(read("/proc/self/mounts").splitlines()):
+            if line.split()[1].startswith(self.folder + "/"):
+                run("umount", "--lazy", line.split()[1])
+        shutil.rmtree(self.folder)
 
     @staticmethod
     def remove_cgroups(top):

@@ -57,13 +57,12 @@ def try_out(contenders, left_out, say):
 class Tally:
     def __init__(self):
         self.starts, self.inside, self.lives, self.cycles, self.cpu = [], [], [], [], []
-        self.frame_cpu = []
 
     def add(self, turn):
         self.starts += turn.starts
         self.inside += turn.inside
         self.lives += turn.lives
-        self.cycles.append(turn.wall_usec / len(turn.lives))
+        self.cycles.append(turn.cycle_usec())
 
 
 def measure(host, options, sets, say):

@@ -145,9 +145,6 @@ class Podman(Peer):
                                "--gidmap", ids, "--read-only", "--name", "bench-{n}", "--rootfs", self.host.root,
                                "/marker", nonce + "-{n}", *LIFE]
 
-    def tear_down(self):
-        subprocess.run(["umount", "-q", "--lazy", *glob.glob(self.folder + "/overlay")], check=False)
-
 
 class Ctr(Peer):
     name = "ctr"

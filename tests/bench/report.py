@@ -40,7 +40,7 @@ def lives_lines(part):
         against = f"{row['life']['p50'] / crun['p50']:>8.2f}" if crun else ""
         yield (f"  {name:14}{cells}{number(row['cycle']['p50'], 'us'):>10}{number(row['cpu']['p50'], 'us'):>9}"
                f"{row['life']['n']:>6}{against}")
-    yield "  turn: from one start to the next, the end included; CPU: of all processes of one life, kernel workers not included"
+    yield "  turn: from one first instruction to the next, by the markers alone, the end included; CPU: of all processes of one life, kernel workers not included"
     yield "What each does:"
     for name, row in rows.items():
         yield f"  {name:14}{row['does']}" + (f" [{row['version']}]" if row["version"] else "")

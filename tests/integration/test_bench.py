@@ -13,6 +13,7 @@ BENCH = os.path.join(shoal.REPO, "tests/bench")
 BUILD = os.path.dirname(shoal.BIN)
 sys.path.append(BENCH)
 
+import contenders  # noqa: E402
 import figures  # noqa: E402
 import goals  # noqa: E402
 import lives  # noqa: E402
@@ -81,6 +82,14 @@ def test_clocks_that_contradict_each_other_are_a_failure():
     for marker in (900, 2100):
         with pytest.raises(figures.Failure):
             figures.check_order(1000, marker, 2000)
+
+
+def test_a_turn_is_timed_by_its_markers():
+    turn = contenders.Turn()
+    for begin in (0, 1000, 3000):
+        turn.add(begin, begin + 100, begin + 500, 90)
+    assert turn.cycle_usec() == 1500
+    assert (turn.starts, turn.inside, turn.lives) == ([90] * 3, [100] * 3, [500] * 3)
 
 
 def test_goals():
