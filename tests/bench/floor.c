@@ -305,5 +305,12 @@ int main(int argc, char **argv)
     AUTO_FREE char *path = base_format("%s/dev", work_dir);
     (void)umount2(path, MNT_DETACH);
     (void)rmdir(path);
+    for (int i = 0; i < MESSAGES; i++)
+        nlmsg_free(inside[i]);
+    free(job.filter.filter);
+    process_free_stack(stack);
+    const int open_fds[] = {image, dev, netlink};
+    for (size_t i = 0; i < COUNT(open_fds); i++)
+        (void)close(open_fds[i]);
     return 0;
 }

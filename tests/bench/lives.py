@@ -7,6 +7,13 @@ from fleet import knows
 from goals import NOT_ASKED
 
 NOT_BUILT = "this shoal does not know the key"
+# Which of the sets it belongs to, its name, ours, the other, of which column.
+RATIOS = (("cold", "cold_to_crun", "shoal", "crun", "life"),
+          ("none", "none_to_bwrap", "shoal none", "bwrap", "life"),
+          ("warm", "warm_to_crun", "shoal warm", "crun", "life"),
+          ("warm", "pooled_to_crun", "shoal pooled", "crun", "life"),
+          ("cold", "start_to_floor", "shoal", "floor", "start"),
+          ("none", "start_to_floor_none", "shoal none", "floor none", "start"))
 PEERS_OF = {"cold": ("crun", "runc", "nspawn", "podman", "ctr"), "none": ("bwrap", "nsjail"), "warm": ("crun",)}
 
 
@@ -65,11 +72,24 @@ class Tally:
         self.cycles.append(turn.cycle_usec())
 
 
+def wanted_peers(options, sets):
+    return [name for name in dict.fromkeys(name for one in sorted(sets) for name in PEERS_OF[one])
+            if options.peers == ["all"] or name in options.peers]
+
+
+def not_asked(sets, wanted):
+    """Figures that nobody asked for: of other sets, and those against peers that were not wanted."""
+    paths = [f"lives.ratios.{key}" for one, key, _, theirs, _ in RATIOS
+             if one not in sets or not (theirs.startswith("floor") or theirs in wanted)]
+    if "warm" not in sets:
+        paths.append("lives.created_to_running.p50")
+    return {path: NOT_ASKED for path in paths}
+
+
 def measure(host, options, sets, say):
     """sets: which of cold, none, warm."""
     ours, left_out = make_ours(host, sets)
-    wanted = [name for name in dict.fromkeys(name for one in sorted(sets) for name in PEERS_OF[one])
-              if options.peers == ["all"] or name in options.peers]
+    wanted = wanted_peers(options, sets)
     theirs, missing = find_peers(host, wanted or ["none"])
     left_out.update({name: why for name, why in missing.items() if why != NOT_ASKED})
     contenders = try_out(ours + theirs, left_out, say)
@@ -113,15 +133,9 @@ def judge(tallies, contenders, left_out, sets, wanted):
 
     def compare(ours, theirs, what="life"):
         return ratio(rows.get(ours, {}).get(what), rows.get(theirs, {}).get(what))
-    ratios, not_run = {}, {}
-    for one, key, ours, theirs, what in (("cold", "cold_to_crun", "shoal", "crun", "life"),
-                                         ("none", "none_to_bwrap", "shoal none", "bwrap", "life"),
-                                         ("warm", "warm_to_crun", "shoal warm", "crun", "life"),
-                                         ("warm", "pooled_to_crun", "shoal pooled", "crun", "life"),
-                                         ("cold", "start_to_floor", "shoal", "floor", "start"),
-                                         ("none", "start_to_floor_none", "shoal none", "floor none", "start")):
-        if one not in sets or (not theirs.startswith("floor") and theirs not in wanted):
-            not_run[f"lives.ratios.{key}"] = NOT_ASKED
+    ratios, not_run = {}, not_asked(sets, wanted)
+    for one, key, ours, theirs, what in RATIOS:
+        if one not in sets or f"lives.ratios.{key}" in not_run:
             continue
         value = compare(ours, theirs, what)
         if value is not None:
@@ -131,6 +145,6 @@ def judge(tallies, contenders, left_out, sets, wanted):
     result = {"contenders": rows, "ratios": ratios, "left_out": left_out, "not_run": not_run}
     if "shoal warm" in rows:
         result["created_to_running"] = rows["shoal warm"]["start"]
-    else:
-        not_run["lives.created_to_running.p50"] = left_out.get("shoal warm", NOT_ASKED)
+    elif "warm" in sets:
+        not_run["lives.created_to_running.p50"] = left_out["shoal warm"]
     return result

@@ -105,6 +105,14 @@ def test_a_benchmark_that_failed_measures_none_of_its_goals():
     assert len(rows) == 2 and all(row["measured"] is None and row["verdict"] == "not measured" for row in rows)
 
 
+def test_what_nobody_asked_for_is_no_goal():
+    asked = {"cold"}
+    rows = goals.judge({"lives": {"failed": "floor: no", "not_run": lives.not_asked(asked, ["crun"])}})
+    assert [row["goal"] for row in rows] == ["cold whole life against `crun run`", "start against the floor, veth on a bridge"]
+    rows = goals.judge({"lives": {"failed": "floor: no", "not_run": lives.not_asked(asked, [])}})
+    assert [row["goal"] for row in rows] == ["start against the floor, veth on a bridge"]
+
+
 class Known:
     def __init__(self, name):
         self.name, self.does = name, f"what {name} <does>"
