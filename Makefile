@@ -89,6 +89,14 @@ $(BUILD)/embed/%: examples/embed/%.c $(BUILD)/libshoal.a
 	$(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(LDSAN) -Iinclude $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LDLIBS_ALL)
 
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+# Like the child of a start, the floor's child shares its parent's memory: nothing may be put between its system calls.
+$(BUILD)/tests/bench/floor.o: HARDEN := -fno-stack-protector -fPIE -fvisibility=hidden
+
+# It runs in the root file system of every contender, where there is no library.
+$(BUILD)/bench/marker: tests/bench/marker.c src/kernel/raw.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -Os $(WARNINGS) -Isrc -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-pie \
+	  -static -nostdlib -nostartfiles -s -Wl,--build-id=none -o $@ $<
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) -pie -o $@ $^ $(LDLIBS_ALL)
@@ -116,7 +124,7 @@ PYTHON   = /usr/bin/python3
 FUZZ_SECONDS ?= 10
 BENCH_ARGS   ?=
 
-.PHONY: help run test unit faults check check-integration check-vm check-san bench fuzz examples
+.PHONY: help run test unit faults check check-integration check-vm check-san bench bench-programs fuzz examples
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: BUILD=$(BUILD) SAN= EXTRA= prefix=$(prefix) DESTDIR= FUZZ_SECONDS=$(FUZZ_SECONDS)'
@@ -130,7 +138,7 @@ run: ## install what is missing, build, bring up the quickstart fleet (root)
 test: ## install what is missing, build, prove everything; ends with "N passed, N failed, N skipped" (root)
 	@[ "$$(id -u)" = 0 ] || { echo 'make test: sandboxes and the guest need root: sudo make test' >&2; exit 1; }
 	@deps/install --test
-	@$(SUBMAKE) all unit examples faults
+	@$(SUBMAKE) all unit examples faults bench-programs
 	@$(PYTHON) tests/run --build $(BUILD)
 
 unit: $(UNIT_BIN)
@@ -143,21 +151,21 @@ faults:
 check: unit ## unit tests alone
 	@$(PYTHON) tests/run --build $(BUILD) --only unit
 
-check-integration: all faults ## the real program, on this machine (root)
+check-integration: all faults bench-programs ## the real program, on this machine (root)
 	@$(PYTHON) tests/run --build $(BUILD) --only integration
 
-check-vm: all unit faults ## what needs every cgroup controller, in the guest (root)
+check-vm: all unit faults bench-programs ## what needs every cgroup controller, in the guest (root)
 	@$(PYTHON) tests/run --build $(BUILD) --only vm
 
 check-san: ## unit and integration tests under ASan, UBSan and LSan (root)
-	@$(SUBMAKE) BUILD=build-san SAN=address,undefined OPTIMISE='-O1 -g' all unit faults
+	@$(SUBMAKE) BUILD=build-san SAN=address,undefined OPTIMISE='-O1 -g' all unit faults bench-programs
 	@$(PYTHON) tests/run --build build-san --only unit,integration
 
-bench: ## build tests/bench and run it; BENCH_ARGS= (root)
+bench-programs: $(BENCH_BIN)
+bench: ## install the peers, build, measure and compare; BENCH_ARGS='--help' (root)
 	@deps/install --bench
-	@$(SUBMAKE) all $(BENCH_BIN)
-	@if [ -x tests/bench/run ]; then BUILD=$(BUILD) tests/bench/run $(BENCH_ARGS); \
-	 else for b in $(BENCH_BIN); do echo "== $${b##*/}"; $$b $(BENCH_ARGS) || exit 1; done; fi
+	@$(SUBMAKE) all bench-programs
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/run $(BENCH_ARGS)
 
 # Each target with a copy of its corpus, so that the corpus in git grows by hand alone. What it finds stays in build/fuzz.
 FUZZ_RUNS := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=fuzz-%)
@@ -171,7 +179,7 @@ $(FUZZ_RUNS): fuzz-%: $(BUILD)/fuzz/fuzz_%
 
 # ---- looking at the code
 
-SHELL_SCRIPTS := deps/install deps/kernel tests/vm/run tests/arrows tests/symbols .ci/run
+SHELL_SCRIPTS := deps/install deps/kernel deps/crun tests/vm/run tests/arrows tests/symbols .ci/run
 C_FILES       := $(wildcard src/*/*.[ch] include/*.h include/shoal/*.h tests/unit/*/*.[ch] tests/fuzz/*.c tests/bench/*.c examples/embed/*.c)
 
 .PHONY: arrows symbols tidy clang-tidy cppcheck shellcheck format check-format
@@ -238,7 +246,7 @@ install: all $(if $(HAVE_SCDOC),$(MAN)) ## bin, lib, include, pkg-config, manual
 	install -m 644 include/shoal/*.h $(DESTDIR)$(prefix)/include/shoal/
 	sed 's,@prefix@,$(prefix),g; s,@version@,$(VERSION),g; s,@packages@,$(PACKAGES),g' conf/shoal.pc.in \
 	  >$(DESTDIR)$(prefix)/lib/pkgconfig/shoal.pc
-	install -m 644 README.md LICENSE docs/ARCHITECTURE.md docs/SANDBOX.md $(DESTDIR)$(prefix)/share/doc/shoal/
+	install -m 644 README.md LICENSE docs/ARCHITECTURE.md docs/SANDBOX.md docs/PERFORMANCE.md $(DESTDIR)$(prefix)/share/doc/shoal/
 	cp -r examples/. $(DESTDIR)$(prefix)/share/doc/shoal/examples/
 	sed 's,@prefix@,$(prefix),g' conf/shoal.service >$(DESTDIR)$(prefix)/share/doc/shoal/shoal.service
 ifneq ($(HAVE_SCDOC),)

@@ -3,8 +3,9 @@
  * id maps, an idmapped layer under an overlay, the same mounts and masks, a veth pair on a bridge, capabilities, the same
  * system call filter, execve of busybox true.
  *
- *   floor COUNT IMAGE_DIR WORK_DIR CGROUP_DIR [BRIDGE_INDEX]
- * One JSON line each: exec_usec from the decision to execve, life_usec to the reaped child. */
+ *   floor COUNT NONCE IMAGE_DIR WORK_DIR CGROUP_DIR BRIDGE_INDEX
+ * Each runs "/marker NONCE-N /bin/busybox true", whose marker comes on the same stdout. Behind it one JSON line each: begin_usec
+ * (realtime), exec_usec from the decision to execve, life_usec to the reaped child. BRIDGE_INDEX 0: an empty network namespace. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -41,7 +42,7 @@ static void die(const char *what)
 
 /* Everything that the child uses, made before it starts: it shares our memory. */
 struct job {
-    const char *dir;
+    const char *dir, *nonce;
     int channel;
     bool linked;
     struct sock_fprog filter;
@@ -141,8 +142,9 @@ __attribute__((no_sanitize("address", "undefined"))) static void child(void *arg
     uint64_t none = 0;
     (void)step(job, SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, 8, 0);
     (void)step(job, SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&job->filter, 0, 0);
-    const char *const argv[] = {"true", NULL}, *const envp[] = {"PATH=/bin", NULL};
-    (void)step(job, SYS_execve, (long)"/bin/busybox", (long)argv, (long)envp, 0, 0);
+    const char *const argv[] = {"/marker", job->nonce, "/bin/busybox", "true", NULL}, *const envp[] = {"PATH=/bin",
+                                                                                                       NULL};
+    (void)step(job, SYS_execve, (long)argv[0], (long)argv, (long)envp, 0, 0);
     job->code = -ENOENT;
     (void)raw_syscall(SYS_exit_group, 98, 0, 0, 0, 0, 0);
 }
@@ -221,16 +223,17 @@ static void link_child(int netlink, pid_t pid, int bridge, unsigned number)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) {
-        fprintf(stderr, "usage: floor COUNT IMAGE_DIR WORK_DIR CGROUP_DIR [BRIDGE_INDEX]\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: floor COUNT NONCE IMAGE_DIR WORK_DIR CGROUP_DIR BRIDGE_INDEX\n");
         return 2;
     }
-    unsigned count = (unsigned)atoi(argv[1]);
-    int bridge = argc > 5 ? atoi(argv[5]) : 0;
+    unsigned count = (unsigned)strtoul(argv[1], NULL, 10);
+    const char *image_dir = argv[3], *work_dir = argv[4], *cgroup_dir = argv[5];
+    int bridge = (int)strtol(argv[6], NULL, 10);
     shoal_error_t error;
     if (shoal_process_isolate(&error) < 0)
         die(error.text);
-    int image = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC), dev = make_dev(argv[3]);
+    int image = open(image_dir, O_PATH | O_DIRECTORY | O_CLOEXEC), dev = make_dev(work_dir);
     int netlink = netlink_open_blocking(&error);
     struct job job = {.linked = bridge != 0};
     if (seccomp_compile(caps_default(), &job.filter.filter, &job.filter.len, &error) < 0)
@@ -243,9 +246,10 @@ int main(int argc, char **argv)
     }
     void *stack = process_make_stack();
     for (unsigned i = 0; i < count; i++) {
-        AUTO_FREE char *dir = base_format("%s/%u", argv[3], i);
-        AUTO_FREE char *cgroup = base_format("%s/%u", argv[4], i);
-        uint64_t begin = base_monotonic_usec();
+        AUTO_FREE char *dir = base_format("%s/%u", work_dir, i);
+        AUTO_FREE char *cgroup = base_format("%s/%u", cgroup_dir, i);
+        AUTO_FREE char *nonce = base_format("%s-%u", argv[2], i);
+        uint64_t begin_realtime = base_realtime_usec(), begin = base_monotonic_usec();
         make_dirs(dir);
         if (mkdir(cgroup, 0755) < 0)
             die(cgroup);
@@ -254,6 +258,7 @@ int main(int argc, char **argv)
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
             die("socketpair");
         job.dir = dir;
+        job.nonce = nonce;
         job.channel = ends[1];
         job.failed_at = job.code = 0;
         struct process_start how = {.namespaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID |
@@ -287,8 +292,9 @@ int main(int argc, char **argv)
             fprintf(stderr, "floor: step %ld: %s; exit %d\n", job.failed_at, strerror((int)-job.code), info.si_status);
             return 1;
         }
-        printf("{\"exec_usec\":%llu,\"life_usec\":%llu}\n", (unsigned long long)(executed - begin),
-               (unsigned long long)(reaped - begin));
+        printf("{\"begin_usec\":%llu,\"exec_usec\":%llu,\"life_usec\":%llu}\n", (unsigned long long)begin_realtime,
+               (unsigned long long)(executed - begin), (unsigned long long)(reaped - begin));
+        (void)fflush(stdout); /* the markers come by the same way */
         const int open_fds[] = {ends[0], pid_fd, user, fds[0], fds[1]};
         for (size_t k = 0; k < COUNT(open_fds); k++)
             (void)close(open_fds[k]);
@@ -296,8 +302,15 @@ int main(int argc, char **argv)
             ; /* outside of what is measured */
         remove_dirs(dir);
     }
-    AUTO_FREE char *path = base_format("%s/dev", argv[3]);
+    AUTO_FREE char *path = base_format("%s/dev", work_dir);
     (void)umount2(path, MNT_DETACH);
     (void)rmdir(path);
+    for (int i = 0; i < MESSAGES; i++)
+        nlmsg_free(inside[i]);
+    free(job.filter.filter);
+    process_free_stack(stack);
+    const int open_fds[] = {image, dev, netlink};
+    for (size_t i = 0; i < COUNT(open_fds); i++)
+        (void)close(open_fds[i]);
     return 0;
 }
