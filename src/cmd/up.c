@@ -17,6 +17,7 @@ struct up {
     shoal_subscriber_t subscriber;
     struct metrics *metrics;
     struct logs *logs;
+    struct metrics_losses losses;
     unsigned interrupts;
     int status; /* of the fleet: 0 or a negative errno */
 };
@@ -49,9 +50,7 @@ static void on_message(void *data, shoal_severity_t severity, const char *text)
 static void on_output(void *data, const char *container, int stream, const char *bytes, size_t count)
 {
     struct up *up = data;
-    size_t lost = up->logs != NULL ? logs_output(up->logs, container, stream, bytes, count) : count;
-    if (lost > 0 && up->metrics != NULL)
-        metrics_count_log_dropped(up->metrics, lost);
+    up->losses.log_dropped += up->logs != NULL ? logs_output(up->logs, container, stream, bytes, count) : count;
 }
 
 static void on_event(void *data, const shoal_event_t *event)
@@ -143,7 +142,7 @@ static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
         return code;
     up->subscriber = (shoal_subscriber_t){.data = up, .on_event = on_event};
     shoal_supervisor_subscribe(up->supervisor, &up->subscriber);
-    struct metrics_options metrics = {.fd = STDOUT_FILENO, .interval_ms = options->interval_ms};
+    struct metrics_options metrics = {.fd = STDOUT_FILENO, .interval_ms = options->interval_ms, .losses = &up->losses};
     code = logs_open(&up->logs, &up->loop, err);
     if (code == 0 && options->metrics == METRICS_NDJSON)
         code = metrics_open(&up->metrics, &up->loop, up->supervisor, &metrics, err);

@@ -20,11 +20,18 @@ size_t writer_room(const struct writer *writer);
 /* Flush for at most flush_ms, then cb once from the loop. A write that a disk holds up already is waited for. */
 void writer_close(struct writer *writer, unsigned flush_ms, void (*cb)(void *data), void *data);
 
+/* What could not be said, since the program began. One struct for all who write and all who report. */
+struct metrics_losses {
+    uint64_t stdout_dropped; /* records, or whole expositions, that did not reach the reader */
+    uint64_t log_dropped;    /* bytes of container output that could not be shown */
+};
+
 struct metrics;
 struct metrics_options {
-    int fd;               /* where the lines go; borrowed during the open only */
-    uint64_t interval_ms; /* between samples; at least 1 */
-    size_t room_bytes;    /* what waits for a slow reader at most; 0: 4 MiB */
+    int fd;                        /* where the lines go; borrowed during the open only */
+    uint64_t interval_ms;          /* between samples; at least 1 */
+    size_t room_bytes;             /* what waits for a slow reader at most; 0: 4 MiB */
+    struct metrics_losses *losses; /* counted up; outlives the metrics. NULL: nobody else counts or asks */
 };
 /* The calls of a supervisor that metrics makes. */
 struct metrics_source {
@@ -43,8 +50,6 @@ static inline int metrics_open(struct metrics **out, uv_loop_t *loop, shoal_supe
                                                  shoal_supervisor_sample};
     return metrics_open_source(out, loop, &source, supervisor, options, err);
 }
-/* Bytes of container output that `--logs` could not show: reported as log_dropped. */
-void metrics_count_log_dropped(struct metrics *metrics, uint64_t bytes);
 /* Unsubscribe, give the reader a second to take what is left, then cb once from the loop. */
 void metrics_close(struct metrics *metrics, void (*cb)(void *data), void *data);
 

@@ -176,7 +176,8 @@ static const struct counter cpu_counters[] = {
     SAMPLE(cpu, nr_throttled), SAMPLE(cpu, throttled_usec),
 };
 static const struct counter memory_counters[] = {
-    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max), SAMPLE(memory, anon), SAMPLE(memory, file),
+    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max),
+    SAMPLE(memory, anon),    SAMPLE(memory, file), SAMPLE(memory, inactive_file),
 };
 static const struct counter memory_event_counters[] = {
     SAMPLE(memory.events, high),
@@ -277,7 +278,7 @@ void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
     end(&json);
 }
 
-void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self)
+void ndjson_supervisor(struct text *out, const struct self_sample *self)
 {
     struct json json = {.out = out};
     begin(&json, self->time_usec, "supervisor");
@@ -288,7 +289,7 @@ void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self)
     put_counter(&json, "p99", self->lag.p99_usec);
     put_counter(&json, "max", self->lag.max_usec);
     close_object(&json, lag);
-    json_uint(&json, "stdout_dropped", self->stdout_dropped);
-    json_uint(&json, "log_dropped", self->log_dropped);
+    json_uint(&json, "stdout_dropped", self->losses.stdout_dropped);
+    json_uint(&json, "log_dropped", self->losses.log_dropped);
     end(&json);
 }

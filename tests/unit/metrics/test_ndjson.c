@@ -189,13 +189,12 @@ static void fleet_supervisor_and_gap(void **state)
     ndjson_fleet(&out, &(shoal_fleet_sample_t){
                            .time_usec = TIME, .project = "demo", .running = 998, .starting = 2, .starts = 1000});
     ndjson_gap(&out, TIME, 3, 40);
-    struct ndjson_supervisor self = {
-        .time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .stdout_dropped = 4, .log_dropped = 5};
+    struct self_sample self = {.time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .losses = {4, 5}};
     ndjson_supervisor(&out, &self);
-    self = (struct ndjson_supervisor){.time_usec = TIME,
-                                      .rss_bytes = SHOAL_ABSENT,
-                                      .fds = SHOAL_ABSENT,
-                                      .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
+    self = (struct self_sample){.time_usec = TIME,
+                                .rss_bytes = SHOAL_ABSENT,
+                                .fds = SHOAL_ABSENT,
+                                .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
     ndjson_supervisor(&out, &self);
     assert_string_equal(
         out.bytes,
