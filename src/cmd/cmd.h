@@ -9,7 +9,7 @@
 
 enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2 };
 
-enum metrics_format { METRICS_NDJSON, METRICS_OFF };
+enum metrics_format { METRICS_NDJSON, METRICS_OPENMETRICS, METRICS_OFF };
 
 /* What was typed. Everything is borrowed from argv. */
 struct cmd_options {

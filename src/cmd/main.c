@@ -57,7 +57,7 @@ static const struct option_row {
     {{"help", no_argument, NULL, 'h'}, NULL, "this text", true},
     {{"detach", no_argument, NULL, 'd'}, NULL, "not supported yet", false},
     {{"metrics", required_argument, NULL, OPTION_METRICS},
-     "ndjson|off",
+     "ndjson|openmetrics|off",
      "what goes to stdout (default: ndjson)",
      false},
     {{"interval", required_argument, NULL, OPTION_INTERVAL}, "TIME", "between samples (default: 5s)", false},
@@ -138,9 +138,9 @@ static int take_option(struct cmd_options *options, int option, const char *text
         else if (strcmp(text, "off") == 0)
             options->metrics = METRICS_OFF;
         else if (strcmp(text, "openmetrics") == 0)
-            return refuse("--metrics", text, "not supported yet; use ndjson or off");
+            options->metrics = METRICS_OPENMETRICS;
         else
-            return refuse("--metrics", text, "unknown; use ndjson or off");
+            return refuse("--metrics", text, "unknown; use ndjson, openmetrics or off");
         return 0;
     case OPTION_INTERVAL:
         if (duration_parse_ms(text, &options->interval_ms) < 0 || options->interval_ms < 100 ||

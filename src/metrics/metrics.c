@@ -157,8 +157,8 @@ static void on_tick(uv_timer_t *timer)
         put_supervisor(m);
 }
 
-int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
-                        shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err)
+int metrics_open(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
+                 shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err)
 {
     if (options->interval_ms == 0)
         return shoal_refuse(err, -EINVAL, "metrics: the interval is 0");

@@ -123,7 +123,7 @@ static void open_metrics(struct fixture *f, uint64_t interval_ms, size_t room)
     struct metrics_options options = {
         .fd = f->out, .interval_ms = interval_ms, .room_bytes = room, .losses = &f->losses};
     shoal_error_t err = {0};
-    if (metrics_open_source(&f->metrics, &f->loop, &source, (shoal_supervisor_t *)(void *)f, &options, &err) < 0)
+    if (metrics_open(&f->metrics, &f->loop, &source, (shoal_supervisor_t *)(void *)f, &options, &err) < 0)
         fail_msg("%s", err.text);
     assert_non_null(f->subscriber);
 }
@@ -381,10 +381,10 @@ static void refuses(void **state)
     shoal_error_t err;
     struct metrics_options options = {.fd = f->out};
     shoal_supervisor_t *s = (shoal_supervisor_t *)(void *)f;
-    assert_int_equal(metrics_open_source(&f->metrics, &f->loop, &source, s, &options, &err), -EINVAL);
+    assert_int_equal(metrics_open(&f->metrics, &f->loop, &source, s, &options, &err), -EINVAL);
     assert_string_equal(err.text, "metrics: the interval is 0");
     options = (struct metrics_options){.fd = 999, .interval_ms = 1};
-    assert_int_equal(metrics_open_source(&f->metrics, &f->loop, &source, s, &options, &err), -EBADF);
+    assert_int_equal(metrics_open(&f->metrics, &f->loop, &source, s, &options, &err), -EBADF);
     assert_string_equal(err.text, "metrics: descriptor 999: Bad file descriptor");
     assert_null(f->subscriber);
 }
