@@ -15,6 +15,7 @@ enum metrics_format { METRICS_NDJSON, METRICS_OPENMETRICS, METRICS_OFF };
 struct cmd_options {
     const char *file, *project, *project_directory, *env_file, *root_dir, *run_dir, *exit_code_from;
     enum metrics_format metrics;
+    const char *metrics_listen; /* NULL: nobody may ask */
     uint64_t interval_ms;
     bool abort_on_exit, logs;
     const char *const *arguments; /* behind the verb; NULL-terminated */

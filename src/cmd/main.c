@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "base/base.h"
 #include "base/duration.h"
 #include "cmd/cmd.h"
@@ -24,6 +25,7 @@ static const struct verb {
 
 enum {
     OPTION_METRICS = 256,
+    OPTION_METRICS_LISTEN,
     OPTION_INTERVAL,
     OPTION_ABORT,
     OPTION_EXIT_CODE,
@@ -59,6 +61,10 @@ static const struct option_row {
     {{"metrics", required_argument, NULL, OPTION_METRICS},
      "ndjson|openmetrics|off",
      "what goes to stdout (default: ndjson)",
+     false},
+    {{"metrics-listen", required_argument, NULL, OPTION_METRICS_LISTEN},
+     "ADDR",
+     "answer GET /metrics at HOST:PORT or unix:PATH",
      false},
     {{"interval", required_argument, NULL, OPTION_INTERVAL}, "TIME", "between samples (default: 5s)", false},
     {{"abort-on-container-exit", no_argument, NULL, OPTION_ABORT},
@@ -105,6 +111,15 @@ static int refuse(const char *what, const char *text, const char *hint)
     return EXIT_STATUS_USAGE;
 }
 
+static int check_address(const char *text)
+{
+    shoal_error_t error;
+    if (api_parse_address(text, &error) == 0)
+        return 0;
+    fprintf(stderr, "shoal: --metrics-listen: %s\n", error.text);
+    return EXIT_STATUS_USAGE;
+}
+
 static int take_option(struct cmd_options *options, int option, const char *text)
 {
     switch (option) {
@@ -142,6 +157,9 @@ static int take_option(struct cmd_options *options, int option, const char *text
         else
             return refuse("--metrics", text, "unknown; use ndjson, openmetrics or off");
         return 0;
+    case OPTION_METRICS_LISTEN:
+        options->metrics_listen = text;
+        return check_address(text);
     case OPTION_INTERVAL:
         if (duration_parse_ms(text, &options->interval_ms) < 0 || options->interval_ms < 100 ||
             options->interval_ms > 3600000)

@@ -3,7 +3,7 @@
 #include "base/base.h"
 
 int outputs_open(struct outputs *outputs, uv_loop_t *loop, shoal_supervisor_t *supervisor,
-                 const struct cmd_options *options, shoal_error_t *err)
+                 const struct cmd_options *options, struct logs *logs, shoal_error_t *err)
 {
     struct metrics_source source = metrics_source();
     struct metrics_options wanted = {
@@ -11,10 +11,17 @@ int outputs_open(struct outputs *outputs, uv_loop_t *loop, shoal_supervisor_t *s
     int code = 0;
     if (options->metrics == METRICS_NDJSON)
         code = metrics_open(&outputs->metrics, loop, &source, supervisor, &wanted, err);
-    if (code == 0 && options->metrics == METRICS_OPENMETRICS)
+    if (code == 0 && (options->metrics == METRICS_OPENMETRICS || options->metrics_listen != NULL))
         code = collector_open(&outputs->collector, loop, &source, supervisor, &outputs->losses, err);
     if (code == 0 && options->metrics == METRICS_OPENMETRICS)
         code = exposition_open(&outputs->exposition, loop, outputs->collector, &wanted, err);
+    if (code < 0 || options->metrics_listen == NULL)
+        return code;
+    struct api_options served = {.address = options->metrics_listen, .collector = outputs->collector};
+    code = api_open(&outputs->api, loop, &served, err);
+    AUTO_FREE char *line = code == 0 ? base_format("metrics at %s/metrics", api_url(outputs->api)) : NULL;
+    if (line != NULL)
+        logs_message(logs, line);
     return code;
 }
 
@@ -30,6 +37,10 @@ static void close_next(void *data)
         struct exposition *exposition = outputs->exposition;
         outputs->exposition = NULL;
         exposition_close(exposition, close_next, outputs);
+    } else if (outputs->api != NULL) {
+        struct api *api = outputs->api;
+        outputs->api = NULL;
+        api_close(api, close_next, outputs);
     } else if (outputs->collector != NULL) {
         struct collector *collector = outputs->collector;
         outputs->collector = NULL;

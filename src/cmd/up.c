@@ -137,7 +137,7 @@ static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
     shoal_supervisor_subscribe(up->supervisor, &up->subscriber);
     code = logs_open(&up->logs, &up->loop, err);
     if (code == 0)
-        code = outputs_open(&up->outputs, &up->loop, up->supervisor, options, err);
+        code = outputs_open(&up->outputs, &up->loop, up->supervisor, options, up->logs, err);
     for (size_t i = 0; i < COUNT(watched); i++) {
         (void)uv_signal_init(&up->loop, &up->signals[i]);
         up->signals[i].data = up;
