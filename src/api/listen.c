@@ -126,7 +126,7 @@ static char *make_url(int fd, const union address *wanted)
 
 int listener_open(struct listener *listener, const char *text, shoal_error_t *err)
 {
-    union address address;
+    union address address = {0};
     int code = parse(text, &address, err);
     if (code < 0)
         return code;
