@@ -9,7 +9,7 @@ prefix  ?= /usr/local
 
 # PACKAGES is what libshoal needs; the program's own rooms need more.
 PACKAGES         := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
-PROGRAM_PACKAGES := $(PACKAGES) libmicrohttpd
+PROGRAM_PACKAGES := $(PACKAGES) libmicrohttpd jansson ncursesw
 FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \
             -DSHOAL_INIT_IMAGE='"$(BUILD)/shoal-init"'
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
@@ -29,7 +29,7 @@ LDLIBS_ALL  = $(PKG_LIBS) -lpthread -lm $(LDLIBS)
 
 ROOMS    := base kernel child cgroup image net container supervisor compose metrics
 # Rooms of the program alone: no part of libshoal.
-OWN_ROOMS := api
+OWN_ROOMS := top api
 LIB_SRC  := $(wildcard $(ROOMS:%=src/%/*.c))
 LIB_SRC  := $(filter-out src/child/init.c,$(LIB_SRC))
 OWN_SRC  := $(wildcard $(OWN_ROOMS:%=src/%/*.c))

@@ -22,6 +22,7 @@ struct cmd_options {
 };
 
 int cmd_up(const struct cmd_options *options);
+int cmd_top(const struct cmd_options *options);
 int cmd_version(const struct cmd_options *options);
 
 #endif

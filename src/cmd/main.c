@@ -19,7 +19,7 @@ static const struct verb {
     {"version", "print the version", cmd_version, false},
     {"config", "check a fleet file and print it resolved", NULL, false},
     {"preflight", "what the fleet needs of this host against what it has", NULL, false},
-    {"top", "live view of a metrics stream", NULL, true},
+    {"top", "live view of a metrics stream: FILE, a socket or -", cmd_top, true},
     {"ps", "what runs", NULL, false},
 };
 
