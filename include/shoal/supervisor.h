@@ -26,7 +26,8 @@ typedef struct shoal_supervisor_options {
 typedef struct shoal_subscriber {
     void *data;
     void (*on_event)(void *data, const shoal_event_t *event);
-    void (*on_sample)(void *data, const shoal_sample_t *sample);
+    void (*on_sample)(void *data,
+                      const shoal_sample_t *sample); /* in a round, and once, `final`, before each DIE of a run */
     void (*on_fleet)(void *data, const shoal_fleet_sample_t *sample); /* once behind the samples of a round */
     struct shoal_subscriber *next;                                    /* ours */
 } shoal_subscriber_t;

@@ -117,6 +117,9 @@ struct shoal_supervisor {
 void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
 void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 
+/* sample.c: the last sample of a run, for whoever takes samples at all. */
+void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c);
+
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);

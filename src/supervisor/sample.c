@@ -49,15 +49,22 @@ static void finish_if_done(shoal_supervisor_t *s)
     publish_fleet(s);
 }
 
-static void on_sampled(void *data, const shoal_sample_t *sample)
+static void publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
 {
-    shoal_supervisor_t *s = data;
-    s->sample_waiting--;
-    for (shoal_subscriber_t *at = s->subscribers, *next; sample != NULL && at != NULL; at = next) {
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
         next = at->next;
         if (at->on_sample != NULL)
             at->on_sample(at->data, sample);
     }
+}
+
+static void on_sampled(void *data, const shoal_sample_t *sample)
+{
+    const struct member *member = data;
+    shoal_supervisor_t *s = member->boss;
+    s->sample_waiting--;
+    if (sample != NULL)
+        publish_sample(s, sample);
     if (!s->slicing)
         finish_if_done(s);
 }
@@ -72,7 +79,7 @@ static void on_slice(uv_timer_t *timer)
         if (member->container == NULL || member->closing)
             continue;
         s->sample_waiting++;
-        container_sample(member->container, on_sampled, s);
+        container_sample(member->container, on_sampled, member);
     }
     s->slicing = false;
     if (s->sample_next < s->member_count)
@@ -89,4 +96,16 @@ int shoal_supervisor_sample(shoal_supervisor_t *s)
     s->sample_next = 0;
     on_slice(&s->sample_timer);
     return 0;
+}
+
+void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c)
+{
+    bool wanted = false;
+    for (const shoal_subscriber_t *at = s->subscribers; at != NULL; at = at->next)
+        wanted |= at->on_sample != NULL;
+    if (!wanted) /* a dozen files to read: not for nobody */
+        return;
+    shoal_sample_t sample;
+    container_read_final(c, &sample);
+    publish_sample(s, &sample);
 }
