@@ -1,7 +1,9 @@
 """The numbers as OpenMetrics: on stdout, and asked for over HTTP."""
 import contextlib
 import http.client
+import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -186,3 +188,48 @@ def test_an_address_in_use(fleet, fleet_folder):
     assert done.returncode == 1
     assert f"listen on {url}" in done.stderr and "Address already in use" in done.stderr
     started.stop()
+
+
+# ---- the dashboard
+
+def program_families():
+    """Every name that the program can expose: those of its table, with the endings of samples."""
+    with open(os.path.join(shoal.REPO, "src/metrics/openmetrics.c")) as source:
+        table = re.findall(r'(?:CONTAINER|PRESSURE|\{)\(?"([a-z0-9_]+)",\s*"(counter|gauge)"|PRESSURE\("([a-z0-9_]+)"', source.read())
+    return {name + "_total" if kind == "counter" else name if kind else pressure + "_total" for name, kind, pressure in table}
+
+
+def test_the_dashboard_asks_for_what_there_is(fleet):
+    with open(os.path.join(shoal.REPO, "conf/grafana-dashboard.json")) as file:
+        dashboard = json.load(file)
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    queries += [variable["query"] for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
+    asked = {name for query in queries for name in re.findall(r"\b((?:container|shoal|process)_[a-z0-9_]+)", query)}
+    known = program_families()
+    assert len(known) > 40 and len(asked) > 20
+    assert asked <= known, asked - known
+    # and the table is what comes out: whatever this machine can count is exposed
+    started, connect = serve(fleet)
+    with connect() as client:
+        exposed = set(families(ask(client, "Accept: application/openmetrics-text\r\n")[2]))
+    assert exposed <= known, exposed - known
+    lacking = {"memory", "pids", "io", "cpu"} - shoal.controllers()
+    assert lacking or {name for name in asked if "limit" not in name and "network" not in name} <= exposed
+    identities = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(identities)) == len(identities)
+    started.stop()
+
+
+def test_the_dashboards_queries_are_promql(tmp_path):
+    """promtool reads each as the expression of a rule."""
+    with open(os.path.join(shoal.REPO, "conf/grafana-dashboard.json")) as file:
+        dashboard = json.load(file)
+    rules = []
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            query = target["expr"].replace("$__rate_interval", "1m").replace("$top", "10")
+            rules.append({"record": f"panel:{panel['id']}:{target['refId']}", "expr": query})
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))  # JSON is YAML
+    checked = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
