@@ -119,6 +119,24 @@ static void put_network(struct json *json, const shoal_event_t *event)
         json_string(json, "address", inet_ntop(AF_INET, &address, dotted, sizeof dotted));
 }
 
+static void put_pressure_event(struct json *json, const shoal_event_t *event)
+{
+    json_string(json, "resource", event->resource);
+    json_double(json, "some", event->some_percent);
+    json_open(json, "culprits", '[');
+    for (size_t i = 0; i < event->culprit_count; i++) {
+        const shoal_culprit_t *culprit = &event->culprits[i];
+        json_open(json, NULL, '{');
+        json_string(json, "service", culprit->service);
+        json_string(json, "container", culprit->container);
+        json_double(json, "share", culprit->share);
+        json_string(json, "basis", culprit->basis);
+        json_string(json, "limit", culprit->limit);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 /* What a kind says beyond whom it is about. */
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
@@ -130,6 +148,7 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_LIMIT] = put_count,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,
+    [SHOAL_EVENT_PRESSURE] = put_pressure_event,
 };
 
 void ndjson_event(struct text *out, const shoal_event_t *event)

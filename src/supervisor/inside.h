@@ -109,6 +109,7 @@ struct shoal_supervisor {
     void (*close_cb)(void *data);
     void *close_data;
 
+    struct pressure *pressure;
     uv_timer_t sample_timer;
     bool sampling, slicing;
     size_t sample_next, sample_waiting;
@@ -116,6 +117,13 @@ struct shoal_supervisor {
 
 void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
 void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
+
+/* pressure.c: looks at the host's pressure once a second; when it rises, who makes the others wait is told. */
+struct pressure;
+int pressure_open(struct pressure **out, shoal_supervisor_t *s, shoal_error_t *err);
+void pressure_feed(struct pressure *pressure, size_t member, const shoal_sample_t *sample);
+void pressure_round_over(struct pressure *pressure);
+void pressure_close(struct pressure *pressure, void (*cb)(void *data), void *data);
 
 /* sample.c: the last sample of a run, for whoever takes samples at all. */
 void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c);

@@ -47,6 +47,7 @@ static void finish_if_done(shoal_supervisor_t *s)
         return;
     s->sampling = false;
     publish_fleet(s);
+    pressure_round_over(s->pressure);
 }
 
 static void publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
@@ -63,8 +64,10 @@ static void on_sampled(void *data, const shoal_sample_t *sample)
     const struct member *member = data;
     shoal_supervisor_t *s = member->boss;
     s->sample_waiting--;
-    if (sample != NULL)
+    if (sample != NULL) {
+        pressure_feed(s->pressure, (size_t)(member - s->members), sample);
         publish_sample(s, sample);
+    }
     if (!s->slicing)
         finish_if_done(s);
 }

@@ -186,6 +186,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = sandbox_kit_add(s->kit, &s->spec->services[i], err);
     if (code == 0)
         code = open_net(s, err);
+    if (code == 0)
+        code = pressure_open(&s->pressure, s, err);
     return code == 0 ? hosts_open(&s->hosts, s, err) : code;
 }
 
@@ -228,14 +230,23 @@ static void close_timers(void *data)
     uv_close((uv_handle_t *)&s->sample_timer, close_timers_done);
 }
 
+static void close_pressure(void *data)
+{
+    shoal_supervisor_t *s = data;
+    if (s->pressure != NULL)
+        pressure_close(s->pressure, close_timers, s);
+    else
+        close_timers(s);
+}
+
 static void close_cgroups(void *data)
 {
     shoal_supervisor_t *s = data;
     s->net = NULL;
     if (s->cgroups != NULL)
-        cgroup_root_close(s->cgroups, close_timers, s);
+        cgroup_root_close(s->cgroups, close_pressure, s);
     else
-        close_timers(s);
+        close_pressure(s);
 }
 
 static void close_net(void *data)

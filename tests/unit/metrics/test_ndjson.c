@@ -82,6 +82,33 @@ static void events(void **state)
     }
 }
 
+/* Of no one container: whom it is about stands in it. */
+static void pressure(void **state)
+{
+    (void)state;
+    const shoal_culprit_t culprits[] = {
+        {.service = "hog", .container = "demo-hog-1", .share = 0.914, .basis = "usage", .limit = "cpus: 1.5"},
+        {.service = "web", .container = "demo-web-1", .share = 0.05, .basis = "usage", .limit = "cpus: 0.1"},
+    };
+    struct text out = {0};
+    shoal_event_t event = {.seq = 12,
+                           .kind = SHOAL_EVENT_PRESSURE,
+                           .project = "demo",
+                           .resource = "cpu",
+                           .some_percent = 47.123,
+                           .culprits = culprits,
+                           .culprit_count = 2};
+    ndjson_event(&out, &event);
+    assert_string_equal(
+        out.bytes,
+        "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"type\":\"event\",\"seq\":12,\"event\":\"pressure\","
+        "\"project\":\"demo\",\"resource\":\"cpu\",\"some\":47.12,\"culprits\":["
+        "{\"service\":\"hog\",\"container\":\"demo-hog-1\",\"share\":0.91,\"basis\":\"usage\",\"limit\":\"cpus: 1.5\"},"
+        "{\"service\":\"web\",\"container\":\"demo-web-1\",\"share\":0.05,\"basis\":\"usage\",\"limit\":\"cpus: "
+        "0.1\"}]}\n");
+    text_free(&out);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -209,11 +236,8 @@ static void fleet_supervisor_and_gap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),
-        cmocka_unit_test(names),
-        cmocka_unit_test(signals),
-        cmocka_unit_test(samples),
-        cmocka_unit_test(fleet_supervisor_and_gap),
+        cmocka_unit_test(events),  cmocka_unit_test(pressure), cmocka_unit_test(names),
+        cmocka_unit_test(signals), cmocka_unit_test(samples),  cmocka_unit_test(fleet_supervisor_and_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
