@@ -7,7 +7,9 @@ BUILD   ?= build$(if $(SAN),-san)
 VERSION := 0.1.0
 prefix  ?= /usr/local
 
-PACKAGES := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
+# PACKAGES is what libshoal needs; the program's own rooms need more.
+PACKAGES         := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
+PROGRAM_PACKAGES := $(PACKAGES) libmicrohttpd jansson ncursesw
 FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \
             -DSHOAL_INIT_IMAGE='"$(BUILD)/shoal-init"'
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
@@ -19,16 +21,21 @@ HARDEN   := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=unde
 LDSAN    := -fsanitize=$(SAN)
 endif
 # pkg-config is asked once, when the first rule needs it: `make run` may have to install it before.
-PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(PKG_CFLAGS)
-PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS)
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PROGRAM_PACKAGES)))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PROGRAM_PACKAGES)))$(PKG_LIBS)
+LIB_LIBS    = $(eval LIB_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(LIB_LIBS)
 CFLAGS_ALL  = -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(FAMILIES) $(EXTRA) $(PKG_CFLAGS) $(CFLAGS)
 LDLIBS_ALL  = $(PKG_LIBS) -lpthread -lm $(LDLIBS)
 
 ROOMS    := base kernel child cgroup image net container supervisor compose metrics
+# Rooms of the program alone: no part of libshoal.
+OWN_ROOMS := top api
 LIB_SRC  := $(wildcard $(ROOMS:%=src/%/*.c))
 LIB_SRC  := $(filter-out src/child/init.c,$(LIB_SRC))
+OWN_SRC  := $(wildcard $(OWN_ROOMS:%=src/%/*.c))
 CMD_SRC  := $(wildcard src/cmd/*.c)
 LIB_OBJ  := $(LIB_SRC:%.c=$(BUILD)/%.o)
+OWN_OBJ  := $(OWN_SRC:%.c=$(BUILD)/%.o)
 CMD_OBJ  := $(CMD_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
@@ -38,7 +45,7 @@ FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(BUILD)/fuzz/fuzz_%)
 .PHONY: all
 all: $(BUILD)/shoal $(BUILD)/libshoal.a ## the program and the library (default)
 
-$(BUILD)/shoal: $(CMD_OBJ) $(LIB_OBJ)
+$(BUILD)/shoal: $(CMD_OBJ) $(OWN_OBJ) $(LIB_OBJ)
 	$(CC) $(LDSAN) -pie -Wl,-z,relro,-z,now -o $@ $^ $(LDLIBS_ALL)
 
 # One object in which only the SHOAL_API names are left, so that a host program sees nothing else of ours.
@@ -63,14 +70,14 @@ $(BUILD)/src/child/init_image.o: $(BUILD)/shoal-init
 $(BUILD)/src/child/walk.o: HARDEN := -ffreestanding -fno-stack-protector -fPIE -fvisibility=hidden
 
 # Unit tests link the rooms' objects, so that they reach hidden names too.
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(LIB_OBJ)
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(OWN_OBJ) $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(LDSAN) -pie -o $@ $^ -lcmocka $(LDLIBS_ALL)
 
 # libFuzzer needs clang throughout: objects of its own.
 FUZZ_FLAGS = -std=gnu17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
              $(FAMILIES) $(EXTRA) $(PKG_CFLAGS)
-FUZZ_OBJ   = $(LIB_SRC:%.c=$(BUILD)/fuzz/%.o)
+FUZZ_OBJ   = $(OWN_SRC:%.c=$(BUILD)/fuzz/%.o) $(LIB_SRC:%.c=$(BUILD)/fuzz/%.o)
 
 $(BUILD)/fuzz/%.o: %.c
 	@mkdir -p $(@D)
@@ -86,7 +93,7 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 EMBED_BIN := $(patsubst examples/embed/%.c,$(BUILD)/embed/%,$(wildcard examples/embed/*.c))
 $(BUILD)/embed/%: examples/embed/%.c $(BUILD)/libshoal.a
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(LDSAN) -Iinclude $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LDLIBS_ALL)
+	$(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(LDSAN) -Iinclude $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIB_LIBS) -lpthread -lm $(LDLIBS)
 
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 # Like the child of a start, the floor's child shares its parent's memory: nothing may be put between its system calls.
@@ -107,9 +114,9 @@ $(BUILD)/flags: always
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
 TEST_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/*.c))
-$(LIB_OBJ) $(CMD_OBJ) $(TEST_OBJ): $(BUILD)/flags
+$(LIB_OBJ) $(OWN_OBJ) $(CMD_OBJ) $(TEST_OBJ): $(BUILD)/flags
 
--include $(LIB_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(LIB_SRC:%.c=$(BUILD)/fuzz/%.d) \
+-include $(LIB_OBJ:.o=.d) $(OWN_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) \
          $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%.d) $(EMBED_BIN:=.d)
 
 .PHONY: always
@@ -192,7 +199,7 @@ symbols: $(filter-out %/plan.o %/init_image.o,$(filter $(BUILD)/src/child/%,$(LI
 
 tidy: clang-tidy cppcheck shellcheck ## clang-tidy, cppcheck, shellcheck with the lists agreed on
 
-TIDY_RUNS := $(addprefix tidy/,$(LIB_SRC) $(CMD_SRC))
+TIDY_RUNS := $(addprefix tidy/,$(LIB_SRC) $(OWN_SRC) $(CMD_SRC))
 .PHONY: $(TIDY_RUNS)
 clang-tidy: $(TIDY_RUNS)
 $(TIDY_RUNS): tidy/%:
@@ -201,7 +208,7 @@ $(TIDY_RUNS): tidy/%:
 cppcheck:
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 	  --suppressions-list=conf/cppcheck-suppressions -Iinclude -Isrc -D__linux__ -D__x86_64__ -D_GNU_SOURCE -DSHOAL_VERSION='""' \
-	  $(wildcard $(ROOMS:%=src/%) src/cmd)
+	  $(wildcard $(ROOMS:%=src/%) $(OWN_ROOMS:%=src/%) src/cmd)
 
 shellcheck:
 	@shellcheck $(wildcard $(SHELL_SCRIPTS))
@@ -247,6 +254,7 @@ install: all $(if $(HAVE_SCDOC),$(MAN)) ## bin, lib, include, pkg-config, manual
 	sed 's,@prefix@,$(prefix),g; s,@version@,$(VERSION),g; s,@packages@,$(PACKAGES),g' conf/shoal.pc.in \
 	  >$(DESTDIR)$(prefix)/lib/pkgconfig/shoal.pc
 	install -m 644 README.md LICENSE docs/ARCHITECTURE.md docs/SANDBOX.md docs/PERFORMANCE.md $(DESTDIR)$(prefix)/share/doc/shoal/
+	install -m 644 conf/grafana-dashboard.json $(DESTDIR)$(prefix)/share/doc/shoal/
 	cp -r examples/. $(DESTDIR)$(prefix)/share/doc/shoal/examples/
 	sed 's,@prefix@,$(prefix),g' conf/shoal.service >$(DESTDIR)$(prefix)/share/doc/shoal/shoal.service
 ifneq ($(HAVE_SCDOC),)

@@ -2,6 +2,7 @@
 #ifndef SHOAL_EVENT_H
 #define SHOAL_EVENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,6 +21,7 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_NETWORK_CONNECT,
     SHOAL_EVENT_NETWORK_DISCONNECT,
     SHOAL_EVENT_THROTTLE, /* of the fleet, no container's: starts were slowed down, or go freely again */
+    SHOAL_EVENT_PRESSURE, /* the host is short of something, and these containers use most of it. Of no one container */
     SHOAL_EVENT_COUNT
 } shoal_event_kind_t;
 
@@ -34,11 +36,19 @@ typedef enum shoal_cause {
     SHOAL_CAUSE_LOST     /* ended while nobody watched */
 } shoal_cause_t;
 
+/** One likely culprit of a PRESSURE. */
+typedef struct shoal_culprit {
+    const char *service, *container;
+    double share;      /* of what the fleet used, 0..1 */
+    const char *basis; /* what the share is of: "usage", "growth", "stall" */
+    const char *limit; /* what in the fleet file would have prevented it: "cpus: 1.5" */
+} shoal_culprit_t;
+
 typedef struct shoal_event {
     uint64_t seq;       /* grows by one; never repeats within a run directory */
     uint64_t time_usec; /* since the epoch, UTC */
     shoal_event_kind_t kind;
-    /* The container; all texts are valid during the call only. */
+    /* The container, NULL where it is of none; all texts are valid during the call only. */
     const char *project, *service, *container, *id;
     pid_t pid;          /* its first process, in the supervisor's pid namespace; 0 none */
     uint64_t took_usec; /* START: from the decision to execve */
@@ -64,6 +74,11 @@ typedef struct shoal_event {
         double rate;            /* starts a second from now on */
         uint64_t waiting;
     } throttle; /* THROTTLE */
+    /* PRESSURE */
+    const char *resource; /* "cpu", "memory", "io" */
+    double some_percent;  /* of the time in which some task of the host waited for it */
+    const shoal_culprit_t *culprits;
+    size_t culprit_count; /* worst first */
 } shoal_event_t;
 
 /** Docker's word for a kind: "start", "health_status", ...; "network connect" is "connect" there. */

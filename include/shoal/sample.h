@@ -17,11 +17,12 @@ typedef struct shoal_sample {
     uint64_t time_usec;
     const char *project, *service, *container, *id; /* valid during the call */
     const char *state;
+    bool final; /* the last one of a run: its processes are gone, its DIE follows at once */
     struct {
         uint64_t usage_usec, user_usec, system_usec, nr_throttled, throttled_usec;
     } cpu;
     struct {
-        uint64_t current, peak, max, anon, file; /* max: SHOAL_ABSENT when unlimited */
+        uint64_t current, peak, max, anon, file, inactive_file; /* max: SHOAL_ABSENT when unlimited */
         struct {
             uint64_t high, max, oom, oom_kill;
         } events;

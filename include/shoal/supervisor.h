@@ -27,7 +27,8 @@ typedef struct shoal_supervisor_options {
 typedef struct shoal_subscriber {
     void *data;
     void (*on_event)(void *data, const shoal_event_t *event);
-    void (*on_sample)(void *data, const shoal_sample_t *sample);
+    void (*on_sample)(void *data,
+                      const shoal_sample_t *sample); /* in a round, and once, `final`, before each DIE of a run */
     void (*on_fleet)(void *data, const shoal_fleet_sample_t *sample); /* once behind the samples of a round */
     void (*on_host)(void *data, const shoal_host_sample_t *sample); /* behind on_fleet: limits, what is used of them */
     struct shoal_subscriber *next;                                  /* ours */
@@ -67,7 +68,8 @@ SHOAL_API int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *s
 SHOAL_API void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once);
 
 /** Read every container's counters in slices that keep the loop free and hand them to the subscribers' on_sample,
- *  then on_fleet. -EALREADY while the previous round is under way. */
+ *  then on_fleet. Every subscriber hears every round, whoever asked for it: another subscriber, or the supervisor itself
+ *  while it looks for who makes the host wait. -EALREADY while the previous round is under way. */
 SHOAL_API int shoal_supervisor_sample(shoal_supervisor_t *s);
 
 /** The exit code of service's last death; -ENOENT no such service, -EAGAIN none has died. */

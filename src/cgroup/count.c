@@ -38,6 +38,7 @@ static const struct key cpu_keys[] = {
 static const struct key memory_keys[] = {
     {"anon", offsetof(shoal_sample_t, memory.anon)},
     {"file", offsetof(shoal_sample_t, memory.file)},
+    {"inactive_file", offsetof(shoal_sample_t, memory.inactive_file)},
 };
 static const struct key memory_event_keys[] = {
     {"high", offsetof(shoal_sample_t, memory.events.high)},

@@ -9,12 +9,13 @@
 
 enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2 };
 
-enum metrics_format { METRICS_NDJSON, METRICS_OFF };
+enum metrics_format { METRICS_NDJSON, METRICS_OPENMETRICS, METRICS_OFF };
 
 /* What was typed. Everything is borrowed from argv. */
 struct cmd_options {
     const char *file, *project, *project_directory, *env_file, *root_dir, *run_dir, *exit_code_from;
     enum metrics_format metrics;
+    const char *metrics_listen; /* NULL: nobody may ask */
     uint64_t interval_ms;
     uint64_t descriptors; /* soft RLIMIT_NOFILE as it was */
     bool abort_on_exit, logs;
@@ -26,6 +27,7 @@ struct cmd_options {
 shoal_spec_t *cmd_load(const struct cmd_options *options);
 int cmd_up(const struct cmd_options *options);
 int cmd_preflight(const struct cmd_options *options);
+int cmd_top(const struct cmd_options *options);
 int cmd_version(const struct cmd_options *options);
 
 #endif

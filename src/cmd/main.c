@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "base/base.h"
 #include "base/duration.h"
 #include "cmd/cmd.h"
@@ -18,12 +19,13 @@ static const struct verb {
     {"version", "print the version", cmd_version, false},
     {"config", "check a fleet file and print it resolved", NULL, false},
     {"preflight", "what the fleet needs of this host against what it has", cmd_preflight, false},
-    {"top", "live view of a metrics stream", NULL, true},
+    {"top", "live view of a metrics stream: FILE, a socket or -", cmd_top, true},
     {"ps", "what runs", NULL, false},
 };
 
 enum {
     OPTION_METRICS = 256,
+    OPTION_METRICS_LISTEN,
     OPTION_INTERVAL,
     OPTION_ABORT,
     OPTION_EXIT_CODE,
@@ -57,8 +59,12 @@ static const struct option_row {
     {{"help", no_argument, NULL, 'h'}, NULL, "this text", true},
     {{"detach", no_argument, NULL, 'd'}, NULL, "not supported yet", false},
     {{"metrics", required_argument, NULL, OPTION_METRICS},
-     "ndjson|off",
+     "ndjson|openmetrics|off",
      "what goes to stdout (default: ndjson)",
+     false},
+    {{"metrics-listen", required_argument, NULL, OPTION_METRICS_LISTEN},
+     "ADDR",
+     "answer GET /metrics at HOST:PORT or unix:PATH",
      false},
     {{"interval", required_argument, NULL, OPTION_INTERVAL}, "TIME", "between samples (default: 5s)", false},
     {{"abort-on-container-exit", no_argument, NULL, OPTION_ABORT},
@@ -105,6 +111,15 @@ static int refuse(const char *what, const char *text, const char *hint)
     return EXIT_STATUS_USAGE;
 }
 
+static int check_address(const char *text)
+{
+    shoal_error_t error;
+    if (api_parse_address(text, &error) == 0)
+        return 0;
+    fprintf(stderr, "shoal: --metrics-listen: %s\n", error.text);
+    return EXIT_STATUS_USAGE;
+}
+
 static int take_option(struct cmd_options *options, int option, const char *text)
 {
     switch (option) {
@@ -138,10 +153,13 @@ static int take_option(struct cmd_options *options, int option, const char *text
         else if (strcmp(text, "off") == 0)
             options->metrics = METRICS_OFF;
         else if (strcmp(text, "openmetrics") == 0)
-            return refuse("--metrics", text, "not supported yet; use ndjson or off");
+            options->metrics = METRICS_OPENMETRICS;
         else
-            return refuse("--metrics", text, "unknown; use ndjson or off");
+            return refuse("--metrics", text, "unknown; use ndjson, openmetrics or off");
         return 0;
+    case OPTION_METRICS_LISTEN:
+        options->metrics_listen = text;
+        return check_address(text);
     case OPTION_INTERVAL:
         if (duration_parse_ms(text, &options->interval_ms) < 0 || options->interval_ms < 100 ||
             options->interval_ms > 3600000)

@@ -7,7 +7,7 @@
 #include "base/base.h"
 #include "cmd/cmd.h"
 #include "cmd/logs.h"
-#include "metrics/metrics.h"
+#include "cmd/outputs.h"
 
 struct up {
     const struct cmd_options *options;
@@ -15,7 +15,7 @@ struct up {
     uv_signal_t signals[3];
     shoal_supervisor_t *supervisor;
     shoal_subscriber_t subscriber;
-    struct metrics *metrics;
+    struct outputs outputs;
     struct logs *logs;
     unsigned interrupts;
     int status; /* of the fleet: 0 or a negative errno */
@@ -49,9 +49,7 @@ static void on_message(void *data, shoal_severity_t severity, const char *text)
 static void on_output(void *data, const char *container, int stream, const char *bytes, size_t count)
 {
     struct up *up = data;
-    size_t lost = up->logs != NULL ? logs_output(up->logs, container, stream, bytes, count) : count;
-    if (lost > 0 && up->metrics != NULL)
-        metrics_count_log_dropped(up->metrics, lost);
+    up->outputs.losses.log_dropped += up->logs != NULL ? logs_output(up->logs, container, stream, bytes, count) : count;
 }
 
 static void on_event(void *data, const shoal_event_t *event)
@@ -80,10 +78,8 @@ static void on_logs_closed(void *data)
         uv_close((uv_handle_t *)&up->signals[i], NULL);
 }
 
-static void on_metrics_closed(void *data)
+static void close_logs(struct up *up)
 {
-    struct up *up = data;
-    up->metrics = NULL;
     struct logs *logs = up->logs;
     up->logs = NULL;
     if (logs != NULL)
@@ -96,13 +92,12 @@ static void on_supervisor_closed(void *data)
 {
     struct up *up = data;
     up->supervisor = NULL;
-    on_metrics_closed(up);
+    close_logs(up);
 }
 
 static void close_supervisor(void *data)
 {
     struct up *up = data;
-    up->metrics = NULL;
     shoal_supervisor_unsubscribe(up->supervisor, &up->subscriber);
     shoal_supervisor_close(up->supervisor, on_supervisor_closed, up);
 }
@@ -122,10 +117,7 @@ static void on_done(shoal_supervisor_t *supervisor, void *data, int status)
     struct up *up = data;
     up->status = status;
     up->status = exit_code_of(up);
-    if (up->metrics != NULL)
-        metrics_close(up->metrics, close_supervisor, up);
-    else
-        close_supervisor(up);
+    outputs_close(&up->outputs, close_supervisor, up);
 }
 
 static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
@@ -144,10 +136,9 @@ static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
         return code;
     up->subscriber = (shoal_subscriber_t){.data = up, .on_event = on_event};
     shoal_supervisor_subscribe(up->supervisor, &up->subscriber);
-    struct metrics_options metrics = {.fd = STDOUT_FILENO, .interval_ms = options->interval_ms};
     code = logs_open(&up->logs, &up->loop, err);
-    if (code == 0 && options->metrics == METRICS_NDJSON)
-        code = metrics_open(&up->metrics, &up->loop, up->supervisor, &metrics, err);
+    if (code == 0)
+        code = outputs_open(&up->outputs, &up->loop, up->supervisor, options, up->logs, err);
     for (size_t i = 0; i < COUNT(watched); i++) {
         (void)uv_signal_init(&up->loop, &up->signals[i]);
         up->signals[i].data = up;

@@ -53,6 +53,8 @@ struct container_owner {
     void (*on_event)(void *data, struct container *c, shoal_event_t *event);
     /* A preparation is as far as it goes: start is one wake-up now. Not called when it came to nothing: on_settled is. */
     void (*on_parked)(void *data, struct container *c);
+    /* The first process of a run has ended, its DIE follows: container_read_final() reads what it used. May be NULL. */
+    void (*on_ended)(void *data, struct container *c);
     /* It has ended, or failed to start or to be prepared, and nothing of that run is left but its directory, log and
      * addresses: it may be started again or closed. */
     void (*on_settled)(void *data, struct container *c);
@@ -109,6 +111,9 @@ void *container_get_data(const struct container *c);
  * sample is NULL when c was closed meanwhile or memory is short. */
 typedef void (*container_sample_cb)(void *data, const shoal_sample_t *sample);
 void container_sample(struct container *c, container_sample_cb cb, void *data);
+
+/* Inside on_ended alone: the counters of the run that is over, without those of its links, which are going. */
+void container_read_final(const struct container *c, shoal_sample_t *out);
 
 /* Give up everything: addresses, directory (by a worker), the record. Publishes DISCONNECT and DESTROY, then cb, in which c is
  * gone. c must be settled. */

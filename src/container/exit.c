@@ -73,6 +73,8 @@ void exit_release(struct container *c)
     struct cgroup_totals totals = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
     if (c->cgroup != NULL)
         cgroup_read_totals(c->cgroup, &totals);
+    if (c->cgroup != NULL && c->launch == NULL && c->owner->on_ended != NULL)
+        c->owner->on_ended(c->owner->data, c);
     output_drain(c);
     (void)uv_timer_stop(&c->grace);
     const shoal_error_t failure = c->launch != NULL ? c->launch->error : (shoal_error_t){0};

@@ -35,6 +35,27 @@ static void on_stats(void *data, int status, const shoal_sample_t *net_only)
         finish(sampling);
 }
 
+/* Whose sample it is, every counter SHOAL_ABSENT, then what its cgroup says. */
+static void fill(const struct container *c, enum container_state state, shoal_sample_t *out)
+{
+    memset(&out->cpu, 0xff, sizeof *out - offsetof(shoal_sample_t, cpu));
+    out->time_usec = base_realtime_usec();
+    out->project = c->spec->project;
+    out->service = c->service->name;
+    out->container = c->name;
+    out->id = c->id;
+    out->state = container_state_name(state);
+    out->final = false;
+    if (c->cgroup != NULL)
+        cgroup_read_sample(c->cgroup, out);
+}
+
+void container_read_final(const struct container *c, shoal_sample_t *out)
+{
+    fill(c, CONTAINER_EXITED, out);
+    out->final = true;
+}
+
 void container_sample(struct container *c, container_sample_cb cb, void *data)
 {
     struct sampling *sampling = malloc(sizeof *sampling);
@@ -42,19 +63,8 @@ void container_sample(struct container *c, container_sample_cb cb, void *data)
         cb(data, NULL);
         return;
     }
-    memset(sampling, 0, sizeof *sampling);
-    memset(&sampling->sample.cpu, 0xff, sizeof sampling->sample - offsetof(shoal_sample_t, cpu)); /* all SHOAL_ABSENT */
-    sampling->container = c;
-    sampling->cb = cb;
-    sampling->data = data;
-    sampling->sample.time_usec = base_realtime_usec();
-    sampling->sample.project = c->spec->project;
-    sampling->sample.service = c->service->name;
-    sampling->sample.container = c->name;
-    sampling->sample.id = c->id;
-    sampling->sample.state = container_state_name(c->state);
-    if (c->cgroup != NULL)
-        cgroup_read_sample(c->cgroup, &sampling->sample);
+    *sampling = (struct sampling){.container = c, .cb = cb, .data = data};
+    fill(c, c->state, &sampling->sample);
     sampling->waiting = 1; /* ours: answers may come while we still ask */
     for (size_t i = 0; i < c->endpoint_count && c->state == CONTAINER_RUNNING; i++)
         if (net_endpoint_read_stats(c->endpoints[i], on_stats, sampling) == 0)

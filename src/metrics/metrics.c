@@ -1,14 +1,20 @@
 #include <errno.h>
 
 #include "base/base.h"
-#include "metrics/lag.h"
 #include "metrics/metrics.h"
 #include "metrics/ndjson.h"
-#include "metrics/process.h"
+#include "metrics/self.h"
 
 enum {
     ROOM_BYTES = 4 << 20, /* by default: a round of some 4,000 containers; pages that were never used cost nothing */
     FLUSH_MS = 1000       /* how long the end waits for a slow reader */
+};
+
+/* Others ask for rounds too: their samples are not ours to write. */
+enum round {
+    ROUND_NONE,
+    ROUND_WAITING, /* another's is under way; ours follows */
+    ROUND_OURS
 };
 
 struct metrics {
@@ -19,15 +25,13 @@ struct metrics {
     shoal_subscriber_t subscriber;
     struct writer *writer; /* owned */
     uv_timer_t timer;
-    struct lag lag;
-    uv_work_t counting;    /* of the descriptors, on kernels where that takes a while */
-    uint64_t counting_fds; /* its result: the worker's until on_counted */
-    uint64_t counted_fds;
-    bool is_counting, round_open;
+    struct self self;
+    enum round round;
+    uint64_t interval_ms;
     unsigned parts_open;
-    struct text line;          /* the record that is being made; its memory is used again and again */
-    uint64_t gap_from, gap_to; /* lost events that the reader has not been told of; gap_from 0: none */
-    uint64_t stdout_dropped, log_dropped;
+    struct text line;                          /* the record that is being made; its memory is used again and again */
+    uint64_t gap_from, gap_to;                 /* lost events that the reader has not been told of; gap_from 0: none */
+    struct metrics_losses own_losses, *losses; /* borrowed; our own where the caller has none */
     void (*close_cb)(void *data);
     void *close_data;
 };
@@ -55,7 +59,7 @@ static bool put_line(struct metrics *m)
     if (m->line.failed)
         text_free(&m->line); /* no memory for this one; the next begins anew */
     m->line.count = 0;
-    m->stdout_dropped += !taken;
+    m->losses->stdout_dropped += !taken;
     return taken;
 }
 
@@ -74,7 +78,7 @@ static void on_event(void *data, const shoal_event_t *event)
 static bool has_sample_room(struct metrics *m)
 {
     bool room = writer_room(m->writer) > m->room_bytes / 4;
-    m->stdout_dropped += !room;
+    m->losses->stdout_dropped += !room;
     return room;
 }
 
@@ -90,7 +94,7 @@ static void on_host(void *data, const shoal_host_sample_t *host)
 static void on_sample(void *data, const shoal_sample_t *sample)
 {
     struct metrics *m = data;
-    if (!has_sample_room(m))
+    if ((m->round != ROUND_OURS && !sample->final) || !has_sample_room(m))
         return;
     ndjson_sample(&m->line, sample);
     (void)put_line(m);
@@ -98,33 +102,32 @@ static void on_sample(void *data, const shoal_sample_t *sample)
 
 static void put_supervisor(struct metrics *m)
 {
-    m->round_open = false;
-    struct ndjson_supervisor self = {
-        .time_usec = base_realtime_usec(),
-        .rss_bytes = process_read_rss_bytes(),
-        .fds = process_stat_fds(),
-        .stdout_dropped = m->stdout_dropped,
-        .log_dropped = m->log_dropped,
-    };
-    if (self.fds == SHOAL_ABSENT)
-        self.fds = m->counted_fds;
-    lag_take(&m->lag, &self.lag);
+    m->round = ROUND_NONE;
+    struct self_sample self;
+    self_take(&m->self, &self);
     ndjson_supervisor(&m->line, &self);
     (void)put_line(m);
 }
 
+static void on_tick(uv_timer_t *timer);
+
 static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
 {
     struct metrics *m = data;
+    if (m->round == ROUND_WAITING) {
+        m->round = ROUND_NONE;
+        (void)uv_timer_start(&m->timer, on_tick, 0, m->interval_ms); /* not from in here: others are still to be told */
+    }
+    if (m->round != ROUND_OURS)
+        return;
     if (has_sample_room(m)) {
         ndjson_fleet(&m->line, fleet);
         (void)put_line(m);
     }
-    if (m->round_open)
-        put_supervisor(m);
+    put_supervisor(m);
 }
 
-/* Freed when the timer, the lag's handle, the writer and a count under way are all gone. */
+/* Freed when the timer, the measuring of ourselves and the writer are all gone. */
 static void drop_part(struct metrics *m)
 {
     if (--m->parts_open > 0)
@@ -142,51 +145,29 @@ static void on_handle_closed(uv_handle_t *handle)
     drop_part(handle->data);
 }
 
-static void on_writer_closed(void *data)
+static void on_part_closed(void *data)
 {
     drop_part(data);
-}
-
-static void do_count(uv_work_t *work)
-{
-    struct metrics *m = CONTAINER_OF(work, struct metrics, counting);
-    m->counting_fds = process_count_fds();
-}
-
-static void on_counted(uv_work_t *work, int status)
-{
-    (void)status; /* nobody cancels it */
-    struct metrics *m = CONTAINER_OF(work, struct metrics, counting);
-    m->is_counting = false;
-    m->counted_fds = m->counting_fds;
-    drop_part(m);
-}
-
-static void count_fds(struct metrics *m)
-{
-    if (m->is_counting || process_stat_fds() != SHOAL_ABSENT)
-        return;
-    if (uv_queue_work(m->loop, &m->counting, do_count, on_counted) < 0)
-        return;
-    m->is_counting = true;
-    m->parts_open++;
 }
 
 /* Each interval has one supervisor line: behind the round of samples, or, where a round takes longer, at the next tick. */
 static void on_tick(uv_timer_t *timer)
 {
     struct metrics *m = timer->data;
-    if (m->round_open)
+    bool late = m->round == ROUND_OURS;
+    if (m->round != ROUND_NONE)
         put_supervisor(m);
-    count_fds(m);
-    m->round_open = true; /* before the call: a fleet without containers may be done with the round inside it */
+    self_prepare(&m->self);
+    m->round = ROUND_OURS; /* before the call: a fleet without containers may be done with the round inside it */
     int code = m->source.sample(m->supervisor);
-    if (code < 0 && code != -EALREADY && m->round_open)
+    if (code == -EALREADY && !late)
+        m->round = ROUND_WAITING;
+    else if (code < 0 && code != -EALREADY && m->round == ROUND_OURS)
         put_supervisor(m);
 }
 
-int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
-                        shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err)
+int metrics_open(struct metrics **out, uv_loop_t *loop, const struct metrics_source *source,
+                 shoal_supervisor_t *supervisor, const struct metrics_options *options, shoal_error_t *err)
 {
     if (options->interval_ms == 0)
         return shoal_refuse(err, -EINVAL, "metrics: the interval is 0");
@@ -196,7 +177,8 @@ int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metr
     m->loop = loop;
     m->supervisor = supervisor;
     m->source = *source;
-    m->counted_fds = SHOAL_ABSENT;
+    m->interval_ms = options->interval_ms;
+    m->losses = options->losses != NULL ? options->losses : &m->own_losses;
     m->room_bytes = options->room_bytes ? options->room_bytes : ROOM_BYTES;
     int code = writer_open(&m->writer, loop, options->fd, m->room_bytes, err);
     if (code < 0) {
@@ -204,8 +186,7 @@ int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metr
         shoal_within(err, "metrics");
         return code;
     }
-    (void)lag_init(&m->lag, loop); /* a loop without that metric: loop_lag_usec is absent then */
-    m->lag.prepare.data = m;
+    self_init(&m->self, loop, m->losses);
     (void)uv_timer_init(loop, &m->timer);
     m->timer.data = m;
     m->parts_open = 3;
@@ -218,11 +199,6 @@ int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metr
     return 0;
 }
 
-void metrics_count_log_dropped(struct metrics *metrics, uint64_t bytes)
-{
-    metrics->log_dropped += bytes;
-}
-
 void metrics_close(struct metrics *m, void (*cb)(void *data), void *data)
 {
     m->close_cb = cb;
@@ -230,6 +206,6 @@ void metrics_close(struct metrics *m, void (*cb)(void *data), void *data)
     m->source.unsubscribe(m->supervisor, &m->subscriber);
     (void)put_gap(m, 0);
     uv_close((uv_handle_t *)&m->timer, on_handle_closed);
-    lag_close(&m->lag, on_handle_closed);
-    writer_close(m->writer, FLUSH_MS, on_writer_closed, m);
+    self_close(&m->self, on_part_closed, m);
+    writer_close(m->writer, FLUSH_MS, on_part_closed, m);
 }

@@ -132,6 +132,24 @@ static void put_throttle(struct json *json, const shoal_event_t *event)
     json_uint(json, "waiting", event->throttle.waiting);
 }
 
+static void put_pressure_event(struct json *json, const shoal_event_t *event)
+{
+    json_string(json, "resource", event->resource);
+    json_double(json, "some", event->some_percent);
+    json_open(json, "culprits", '[');
+    for (size_t i = 0; i < event->culprit_count; i++) {
+        const shoal_culprit_t *culprit = &event->culprits[i];
+        json_open(json, NULL, '{');
+        json_string(json, "service", culprit->service);
+        json_string(json, "container", culprit->container);
+        json_double(json, "share", culprit->share);
+        json_string(json, "basis", culprit->basis);
+        json_string(json, "limit", culprit->limit);
+        json_close(json, '}');
+    }
+    json_close(json, ']');
+}
+
 /* What a kind says beyond whom it is about. */
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
@@ -144,6 +162,7 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,
     [SHOAL_EVENT_THROTTLE] = put_throttle,
+    [SHOAL_EVENT_PRESSURE] = put_pressure_event,
 };
 
 void ndjson_event(struct text *out, const shoal_event_t *event)
@@ -190,7 +209,8 @@ static const struct counter cpu_counters[] = {
     SAMPLE(cpu, nr_throttled), SAMPLE(cpu, throttled_usec),
 };
 static const struct counter memory_counters[] = {
-    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max), SAMPLE(memory, anon), SAMPLE(memory, file),
+    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max),
+    SAMPLE(memory, anon),    SAMPLE(memory, file), SAMPLE(memory, inactive_file),
 };
 static const struct counter memory_event_counters[] = {
     SAMPLE(memory.events, high),
@@ -330,7 +350,7 @@ void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
     end(&json);
 }
 
-void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self)
+void ndjson_supervisor(struct text *out, const struct self_sample *self)
 {
     struct json json = {.out = out};
     begin(&json, self->time_usec, "supervisor");
@@ -341,7 +361,7 @@ void ndjson_supervisor(struct text *out, const struct ndjson_supervisor *self)
     put_counter(&json, "p99", self->lag.p99_usec);
     put_counter(&json, "max", self->lag.max_usec);
     close_object(&json, lag);
-    json_uint(&json, "stdout_dropped", self->stdout_dropped);
-    json_uint(&json, "log_dropped", self->log_dropped);
+    json_uint(&json, "stdout_dropped", self->losses.stdout_dropped);
+    json_uint(&json, "log_dropped", self->losses.log_dropped);
     end(&json);
 }

@@ -310,6 +310,11 @@ static void on_event(void *data, struct container *c, shoal_event_t *event)
     supervisor_publish(s, event);
 }
 
+static void on_ended(void *data, struct container *c)
+{
+    supervisor_sample_final(data, c);
+}
+
 static void on_settled(void *data, struct container *c)
 {
     shoal_supervisor_t *s = data;
@@ -366,6 +371,7 @@ void fleet_init(shoal_supervisor_t *s)
         .data = s,
         .on_event = on_event,
         .on_parked = on_parked,
+        .on_ended = on_ended,
         .on_settled = on_settled,
         .on_output = s->options.on_output != NULL ? on_output : NULL,
         .on_warning = on_warning,

@@ -136,6 +136,7 @@ struct shoal_supervisor {
     void (*close_cb)(void *data);
     void *close_data;
 
+    struct culprits *culprits;
     uv_timer_t sample_timer;
     bool sampling, slicing;
     size_t sample_next, sample_waiting;
@@ -158,6 +159,15 @@ void resources_close(struct resources *resources);
  * fleet can start at once, and no more than it has sandboxes; none where descriptors are short, since it can do without.
  * wanted: zeroed. Returns their sum. */
 size_t supervisor_stock_wanted(const shoal_supervisor_t *s, size_t *wanted);
+/* culprits.c: looks at the host's pressure once a second; when it rises, who makes the others wait is told. */
+struct culprits;
+int culprits_open(struct culprits **out, shoal_supervisor_t *s, shoal_error_t *err);
+void culprits_feed(struct culprits *culprits, size_t member, const shoal_sample_t *sample);
+void culprits_round_over(struct culprits *culprits);
+void culprits_close(struct culprits *culprits, void (*cb)(void *data), void *data);
+
+/* sample.c: the last sample of a run, for whoever takes samples at all. */
+void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c);
 
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);

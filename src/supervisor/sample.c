@@ -71,16 +71,26 @@ static void finish_if_done(shoal_supervisor_t *s)
     s->sampling = false;
     publish_fleet(s);
     publish_host(s);
+    culprits_round_over(s->culprits);
+}
+
+static void publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
+{
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->on_sample != NULL)
+            at->on_sample(at->data, sample);
+    }
 }
 
 static void on_sampled(void *data, const shoal_sample_t *sample)
 {
-    shoal_supervisor_t *s = data;
+    const struct member *member = data;
+    shoal_supervisor_t *s = member->boss;
     s->sample_waiting--;
-    for (shoal_subscriber_t *at = s->subscribers, *next; sample != NULL && at != NULL; at = next) {
-        next = at->next;
-        if (at->on_sample != NULL)
-            at->on_sample(at->data, sample);
+    if (sample != NULL) {
+        culprits_feed(s->culprits, (size_t)(member - s->members), sample);
+        publish_sample(s, sample);
     }
     if (!s->slicing)
         finish_if_done(s);
@@ -96,7 +106,7 @@ static void on_slice(uv_timer_t *timer)
         if (member->container == NULL || member->closing)
             continue;
         s->sample_waiting++;
-        container_sample(member->container, on_sampled, s);
+        container_sample(member->container, on_sampled, member);
     }
     s->slicing = false;
     if (s->sample_next < s->member_count)
@@ -113,4 +123,16 @@ int shoal_supervisor_sample(shoal_supervisor_t *s)
     s->sample_next = 0;
     on_slice(&s->sample_timer);
     return 0;
+}
+
+void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c)
+{
+    bool wanted = false;
+    for (const shoal_subscriber_t *at = s->subscribers; at != NULL; at = at->next)
+        wanted |= at->on_sample != NULL;
+    if (!wanted) /* a dozen files to read: not for nobody */
+        return;
+    shoal_sample_t sample;
+    container_read_final(c, &sample);
+    publish_sample(s, &sample);
 }

@@ -242,6 +242,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = open_net(s, err);
     if (code == 0)
+        code = culprits_open(&s->culprits, s, err);
+    if (code == 0)
         code = open_stock(s, err);
     if (code == 0)
         code = hosts_open(&s->hosts, s, err);
@@ -289,14 +291,23 @@ static void close_timers(void *data)
     gate_close(s, close_timers_done);
 }
 
+static void close_culprits(void *data)
+{
+    shoal_supervisor_t *s = data;
+    if (s->culprits != NULL)
+        culprits_close(s->culprits, close_timers, s);
+    else
+        close_timers(s);
+}
+
 static void close_cgroups(void *data)
 {
     shoal_supervisor_t *s = data;
     s->net = NULL;
     if (s->cgroups != NULL)
-        cgroup_root_close(s->cgroups, close_timers, s);
+        cgroup_root_close(s->cgroups, close_culprits, s);
     else
-        close_timers(s);
+        close_culprits(s);
 }
 
 static void close_net(void *data)

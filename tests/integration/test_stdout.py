@@ -37,6 +37,21 @@ def test_records_are_as_documented(fleet):
     assert died["wall_usec"] > 0 and died["usage_usec"] > 0
 
 
+def test_a_short_life_has_a_last_sample(fleet):
+    """However long the interval: each run's last counters stand right before its die."""
+    text = HEAD + service("a", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; exit 3",
+                          "    restart: on-failure:2\n    x-shoal: {restart: {backoff: 1ms}}\n")
+    result = fleet(text, "--interval", "1h").wait()
+    deaths = [index for index, r in enumerate(result.records) if r.get("event") == "die"]
+    assert len(deaths) == 3
+    for index in deaths:
+        last, died = result.records[index - 1:index + 1]
+        assert (last["type"], last["container"], last["state"]) == ("container", "demo-a-1", "exited")
+        assert last["id"] == died["id"] and last["cpu"]["usage_usec"] >= died["usage_usec"] > 0
+        assert "some_total" in last["pressure"]["cpu"]
+    assert [r for r in result.records if r["type"] == "fleet"] == []
+
+
 def test_absent_counters_are_absent(fleet):
     missing = {"memory", "pids", "io"} - shoal.controllers()
     started = fleet(HEAD + service("a", "sleep 100"), "--interval", "100ms")

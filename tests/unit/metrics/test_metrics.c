@@ -18,6 +18,7 @@ struct fixture {
     int out, in;
     struct text seen;
     struct metrics *metrics;
+    struct metrics_losses losses;
     shoal_subscriber_t *subscriber;
     unsigned samples_wanted; /* calls of sample() so far */
     int sample_code;         /* its answer */
@@ -51,6 +52,7 @@ static void say_sample(struct fixture *f)
     shoal_sample_t sample;
     memset(&sample, 0xff, sizeof sample);
     sample.time_usec = 0;
+    sample.final = false;
     sample.project = sample.service = sample.container = sample.id = sample.state = "x";
     f->subscriber->on_sample(f->subscriber->data, &sample);
 }
@@ -118,9 +120,10 @@ static int tear_down(void **state)
 
 static void open_metrics(struct fixture *f, uint64_t interval_ms, size_t room)
 {
-    struct metrics_options options = {.fd = f->out, .interval_ms = interval_ms, .room_bytes = room};
+    struct metrics_options options = {
+        .fd = f->out, .interval_ms = interval_ms, .room_bytes = room, .losses = &f->losses};
     shoal_error_t err = {0};
-    if (metrics_open_source(&f->metrics, &f->loop, &source, (shoal_supervisor_t *)(void *)f, &options, &err) < 0)
+    if (metrics_open(&f->metrics, &f->loop, &source, (shoal_supervisor_t *)(void *)f, &options, &err) < 0)
         fail_msg("%s", err.text);
     assert_non_null(f->subscriber);
 }
@@ -225,8 +228,7 @@ static void a_round_ends_with_the_supervisor(void **state)
     struct fixture *f = *state;
     f->containers = 2;
     open_metrics(f, 20, 0);
-    metrics_count_log_dropped(f->metrics, 11);
-    metrics_count_log_dropped(f->metrics, 22);
+    f->losses.log_dropped = 33;
     run_ticks(f, 1);
     run_ticks(f, 2);
     close_metrics(f);
@@ -246,7 +248,8 @@ static void each_interval_has_one_supervisor_line(void **state)
     struct fixture *f = *state;
     f->hold = true;
     open_metrics(f, 20, 0);
-    say_fleet(f); /* not ours */
+    say_sample(f); /* of a round that is not ours */
+    say_fleet(f);
     run_ticks(f, 1);
     say_sample(f);
     f->sample_code = -EALREADY;
@@ -256,7 +259,40 @@ static void each_interval_has_one_supervisor_line(void **state)
     run_ticks(f, 3);
     close_metrics(f);
     AUTO_FREE char *found = types(f);
-    assert_string_equal(found, "fleet container supervisor fleet supervisor supervisor");
+    assert_string_equal(found, "container supervisor fleet supervisor supervisor");
+}
+
+/* The interval falls into a round that somebody else asked for: ours follows it, whole. */
+static void the_round_of_another_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    f->hold = true;
+    f->sample_code = -EALREADY;
+    open_metrics(f, 20, 0);
+    run_ticks(f, 1);
+    say_sample(f);
+    f->hold = false;
+    f->sample_code = 0;
+    f->containers = 2;
+    say_fleet(f);
+    run_ticks(f, 2);
+    close_metrics(f);
+    AUTO_FREE char *found = types(f);
+    assert_string_equal(found, "container container fleet supervisor");
+}
+
+/* The last sample of a run belongs to no round. */
+static void a_final_sample_is_written_at_once(void **state)
+{
+    struct fixture *f = *state;
+    open_metrics(f, 100000, 0);
+    say_sample(f);
+    f->subscriber->on_sample(f->subscriber->data,
+                             &(shoal_sample_t){.container = "c", .state = "exited", .final = true});
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    close_metrics(f);
+    AUTO_FREE char *found = types(f);
+    assert_string_equal(found, "container");
 }
 
 static void lost_events_are_named(void **state)
@@ -345,10 +381,10 @@ static void refuses(void **state)
     shoal_error_t err;
     struct metrics_options options = {.fd = f->out};
     shoal_supervisor_t *s = (shoal_supervisor_t *)(void *)f;
-    assert_int_equal(metrics_open_source(&f->metrics, &f->loop, &source, s, &options, &err), -EINVAL);
+    assert_int_equal(metrics_open(&f->metrics, &f->loop, &source, s, &options, &err), -EINVAL);
     assert_string_equal(err.text, "metrics: the interval is 0");
     options = (struct metrics_options){.fd = 999, .interval_ms = 1};
-    assert_int_equal(metrics_open_source(&f->metrics, &f->loop, &source, s, &options, &err), -EBADF);
+    assert_int_equal(metrics_open(&f->metrics, &f->loop, &source, s, &options, &err), -EBADF);
     assert_string_equal(err.text, "metrics: descriptor 999: Bad file descriptor");
     assert_null(f->subscriber);
 }
@@ -361,6 +397,8 @@ int main(void)
         LOOP_TEST(keeps_no_loop_alive),
         LOOP_TEST(a_round_ends_with_the_supervisor),
         LOOP_TEST(each_interval_has_one_supervisor_line),
+        LOOP_TEST(the_round_of_another_is_waited_for),
+        LOOP_TEST(a_final_sample_is_written_at_once),
         LOOP_TEST(lost_events_are_named),
         LOOP_TEST(a_gap_comes_before_any_other_record),
         LOOP_TEST(samples_cost_no_event),

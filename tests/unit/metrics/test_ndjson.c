@@ -87,6 +87,33 @@ static void events(void **state)
     }
 }
 
+/* Of no one container: whom it is about stands in it. */
+static void pressure(void **state)
+{
+    (void)state;
+    const shoal_culprit_t culprits[] = {
+        {.service = "hog", .container = "demo-hog-1", .share = 0.914, .basis = "usage", .limit = "cpus: 1.5"},
+        {.service = "web", .container = "demo-web-1", .share = 0.05, .basis = "usage", .limit = "cpus: 0.1"},
+    };
+    struct text out = {0};
+    shoal_event_t event = {.seq = 12,
+                           .kind = SHOAL_EVENT_PRESSURE,
+                           .project = "demo",
+                           .resource = "cpu",
+                           .some_percent = 47.123,
+                           .culprits = culprits,
+                           .culprit_count = 2};
+    ndjson_event(&out, &event);
+    assert_string_equal(
+        out.bytes,
+        "{\"time\":\"1970-01-01T00:00:00.000000Z\",\"type\":\"event\",\"seq\":12,\"event\":\"pressure\","
+        "\"project\":\"demo\",\"resource\":\"cpu\",\"some\":47.12,\"culprits\":["
+        "{\"service\":\"hog\",\"container\":\"demo-hog-1\",\"share\":0.91,\"basis\":\"usage\",\"limit\":\"cpus: 1.5\"},"
+        "{\"service\":\"web\",\"container\":\"demo-web-1\",\"share\":0.05,\"basis\":\"usage\",\"limit\":\"cpus: "
+        "0.1\"}]}\n");
+    text_free(&out);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -194,13 +221,12 @@ static void fleet_supervisor_and_gap(void **state)
     ndjson_fleet(&out, &(shoal_fleet_sample_t){
                            .time_usec = TIME, .project = "demo", .running = 998, .starting = 2, .starts = 1000});
     ndjson_gap(&out, TIME, 3, 40);
-    struct ndjson_supervisor self = {
-        .time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .stdout_dropped = 4, .log_dropped = 5};
+    struct self_sample self = {.time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .losses = {4, 5}};
     ndjson_supervisor(&out, &self);
-    self = (struct ndjson_supervisor){.time_usec = TIME,
-                                      .rss_bytes = SHOAL_ABSENT,
-                                      .fds = SHOAL_ABSENT,
-                                      .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
+    self = (struct self_sample){.time_usec = TIME,
+                                .rss_bytes = SHOAL_ABSENT,
+                                .fds = SHOAL_ABSENT,
+                                .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
     ndjson_supervisor(&out, &self);
     assert_string_equal(out.bytes,
                         HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,"
@@ -244,8 +270,13 @@ static void hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events), cmocka_unit_test(names),   cmocka_unit_test(signals),
-        cmocka_unit_test(hosts),  cmocka_unit_test(samples), cmocka_unit_test(fleet_supervisor_and_gap),
+        cmocka_unit_test(events),
+        cmocka_unit_test(pressure),
+        cmocka_unit_test(names),
+        cmocka_unit_test(signals),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(samples),
+        cmocka_unit_test(fleet_supervisor_and_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
