@@ -149,7 +149,7 @@ static void go_up(shoal_supervisor_t *s)
     struct member *member;
     while (s->in_flight < s->in_flight_max && (member = gate_take(s)) != NULL)
         start_member(member);
-    if (s->prepare_wanted && gate_is_empty(s))
+    if (s->prepare_wanted && gate_is_quiet(s))
         prepare_some(s);
 }
 

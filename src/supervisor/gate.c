@@ -45,8 +45,7 @@ static void on_tick(uv_timer_t *timer)
         publish(s, &news[i]);
     if (!governor_is_busy(&gate->governor))
         (void)uv_timer_stop(timer);
-    else if (!gate_is_empty(s))
-        fleet_schedule(s); /* the pace may have been raised */
+    fleet_schedule(s); /* the pace may have been raised, or what waits for quiet may be prepared */
 }
 
 static void on_due(uv_timer_t *timer)
@@ -97,10 +96,12 @@ struct member *gate_take(shoal_supervisor_t *s)
     return NULL;
 }
 
-bool gate_is_empty(const shoal_supervisor_t *s)
+bool gate_is_quiet(const shoal_supervisor_t *s)
 {
-    const struct governor *governor = &s->gate.governor;
-    return governor->gates[START_ORDINARY].waiting + governor->gates[START_CRASHED].waiting == 0;
+    for (int i = 0; i < START_KIND_COUNT; i++)
+        if (s->gate.governor.gates[i].waiting > 0 || s->gate.governor.gates[i].slow)
+            return false;
+    return true;
 }
 
 void gate_clear(shoal_supervisor_t *s)

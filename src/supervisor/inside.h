@@ -96,8 +96,9 @@ void gate_init(shoal_supervisor_t *s);
 void gate_close(shoal_supervisor_t *s, uv_close_cb on_timer_closed); /* called for each of its two timers */
 void gate_add(struct member *member);                                /* it waits for its start */
 struct member *gate_take(shoal_supervisor_t *s);                     /* who starts now; NULL: nobody, yet */
-bool gate_is_empty(const shoal_supervisor_t *s);                     /* nobody waits for a start */
-void gate_clear(shoal_supervisor_t *s);                              /* nobody starts any more */
+bool gate_is_quiet(
+    const shoal_supervisor_t *s); /* nobody waits, and nothing is slowed down: to prepare a start is most of its cost */
+void gate_clear(shoal_supervisor_t *s); /* nobody starts any more */
 
 struct shoal_supervisor {
     uv_loop_t *loop;

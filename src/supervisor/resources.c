@@ -24,6 +24,7 @@ enum {
     OUTPUT_FDS = 2,    /* the pipes of stdout and stderr */
     START_FDS = 8,     /* of each start in flight, until execve */
     OWN_FDS = 64,      /* the loop, netlink, inotify, signals, stdio, slots; some 40 were counted */
+    PARKED_FDS = 4,    /* of a sandbox that waits just before execve, beyond those of one that runs */
     SANDBOX_FILES = 6, /* open files of its own: stdio, and what its process opens at least */
     SANDBOX_MOUNTS = 24,
     NEIGHBOURS = 2, /* of an endpoint that talks to its gateway: one entry on either side, in one table of the host */
@@ -55,6 +56,7 @@ static void add_service(struct fleet_need *need, const shoal_supervisor_t *s, co
     need->endpoints += count * service->attachment_count;
     need->processes += count * (service->init ? 2 : 1);
     need->descriptors += count * (SANDBOX_FDS + (output ? OUTPUT_FDS : 0));
+    need->descriptors += (service->warm < count ? service->warm : count) * PARKED_FDS;
     need->polled += count * (1 + (output ? OUTPUT_FDS : 0));
     need->memory += count * SANDBOX_BYTES + count * service->attachment_count * ENDPOINT_BYTES;
     if (service->limits[SHOAL_LIMIT_MEMORY_RESERVATION].set)

@@ -108,7 +108,13 @@ static void adds_up(void **state)
         assert_non_null(items[i].what);
         assert_non_null(items[i].advice);
     }
+    spec->services[1].warm = 7; /* parked just before execve */
+    uint64_t before = needed(resources, "RLIMIT_NOFILE", NULL);
     resources_close(resources);
+    assert_int_equal(resources_open(&resources, &s, NULL), 0);
+    assert_int_equal(needed(resources, "RLIMIT_NOFILE", NULL), before + 7 * 4);
+    resources_close(resources);
+    spec->services[1].warm = 0;
     s.options.on_output = on_output; /* output is read even where no log is kept */
     assert_int_equal(resources_open(&resources, &s, NULL), 0);
     assert_int_equal(needed(resources, "RLIMIT_NOFILE", NULL), 115 * 4 + OWN + STOCK);
