@@ -94,7 +94,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct cgroup_root *root = poll->data;
-    _Alignas(struct inotify_event) char buffer[16 * (sizeof(struct inotify_event) + NAME_MAX + 1)];
+    /* Each event is a file to read: no more of them in one turn of the loop than take a millisecond or so. */
+    _Alignas(struct inotify_event) char buffer[64 * sizeof(struct inotify_event)];
+    _Static_assert(sizeof buffer >= sizeof(struct inotify_event) + NAME_MAX + 1, "room for any one event");
     ssize_t count = read(root->inotify_fd, buffer, sizeof buffer);
     for (ssize_t at = 0; at < count;) {
         const struct inotify_event *event = (const struct inotify_event *)(const void *)(buffer + at);

@@ -40,11 +40,13 @@ struct sandbox_kit_options {
     unsigned starts_in_flight;
     uint64_t descriptors; /* soft RLIMIT_NOFILE where the service says nothing; 0: inherited */
 };
-/* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. */
+/* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. *out is set also
+ * on failure, unless that is -ENOMEM for itself: it has to be closed. */
 int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options *options, shoal_error_t *err);
 /* Prepare what a service needs beside that: its system call filter costs milliseconds, once for each capability set. */
 int sandbox_kit_add(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err);
-void sandbox_kit_close(struct sandbox_kit *kit);
+/* Every container is closed. cb: once, from the loop. */
+void sandbox_kit_close(struct sandbox_kit *kit, void (*cb)(void *data), void *data);
 
 /* Who is told. All texts in the event but seq, time and project are filled by the container. */
 struct container_owner {

@@ -122,15 +122,16 @@ static void on_pid_closed(uv_handle_t *handle)
     container_settle(c);
 }
 
-static void on_exited(uv_poll_t *poll, int status, int events)
+static void on_exited(uv_poll_t *poll, int status, int events);
+
+static void look(struct container *c)
 {
-    (void)status;
-    (void)events;
-    struct container *c = poll->data;
     shoal_error_t error;
     int reaped = process_reap(c->pid_fd, &c->exit_code, &c->signal, &error);
-    if (reaped == 0)
+    if (reaped == 0) { /* not yet: once more when it is told again */
+        (void)uv_poll_start(&c->pid_poll, UV_READABLE, on_exited);
         return;
+    }
     if (reaped < 0) { /* somebody else reaped our child: its status is lost, its end is not */
         container_warn(c, "%s", error.text);
         c->exit_code = -1;
@@ -139,8 +140,36 @@ static void on_exited(uv_poll_t *poll, int status, int events)
     if (c->launch != NULL)
         launch_drain(c); /* it may have executed and ended before we looked */
     c->pid = 0;
-    uv_close((uv_handle_t *)poll, on_pid_closed);
+    uv_close((uv_handle_t *)&c->pid_poll, on_pid_closed);
     exit_release(c);
+}
+
+/* One death takes the fraction of a millisecond, and a thousand may come in one turn of the loop: they stand in a line, and
+ * each turn sees to as many as fit in a slice. */
+void exit_look_at_some(struct sandbox_kit *kit)
+{
+    enum { SLICE_USEC = 1000 };
+    uint64_t until = base_monotonic_usec() + SLICE_USEC;
+    do {
+        struct container *c = kit->ended;
+        kit->ended = c->next_ended;
+        if (kit->ended == NULL)
+            kit->ended_end = &kit->ended;
+        look(c);
+    } while (kit->ended != NULL && base_monotonic_usec() < until);
+}
+
+static void on_exited(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct container *c = poll->data;
+    struct sandbox_kit *kit = c->kit;
+    (void)uv_poll_stop(poll);
+    c->next_ended = NULL;
+    *kit->ended_end = c;
+    kit->ended_end = &c->next_ended;
+    kit_wake(kit);
 }
 
 int exit_watch(struct container *c, shoal_error_t *err)

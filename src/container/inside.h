@@ -85,6 +85,7 @@ struct container {
     int pid_fd;
     int mount_fd; /* its mount namespace, so that its file systems are not synced before its end is told; -1 none */
     uv_poll_t pid_poll;
+    struct container *next_ended; /* in the kit's line */
     uv_timer_t grace;
     struct output outputs[2];
     struct launch *launch;
@@ -139,6 +140,7 @@ int channel_send_gifts(struct container *c,
 int channel_wake(struct container *c, shoal_error_t *err); /* what the plan's next STEP_RECEIVE waits for */
 
 /* exit.c */
+void exit_look_at_some(struct sandbox_kit *kit);         /* of those in the kit's line, for a slice of time */
 int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
 void exit_release(struct container *c); /* the process is gone or never was: DIE, then release the run */
 
@@ -153,6 +155,8 @@ int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err)
 /* kit.c */
 struct sandbox_kit {
     uv_loop_t *loop;
+    uv_idle_t idle;                       /* active while somebody stands in the line: the loop does not sleep */
+    struct container *ended, **ended_end; /* whose process has ended, in that order */
     int null_fd, dev_fd, init_fd;
     char *dev_path; /* owned: where the template is attached */
     char *resolv;   /* owned: the text of /etc/resolv.conf */
@@ -164,8 +168,11 @@ struct sandbox_kit {
     struct seccomp_entry *seccomp; /* compiled once per capability set */
     char *read_buffer;             /* for pipes: one for all, the loop is one thread */
     struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
-    int dumpable;                  /* what the process was; a child's setresuid changes it for the shared memory */
+    void (*close_cb)(void *data);
+    void *close_data;
+    int dumpable; /* what the process was; a child's setresuid changes it for the shared memory */
 };
+void kit_wake(struct sandbox_kit *kit); /* somebody stands in the line */
 enum { KIT_READ_BYTES = 64 << 10 };
 const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilities, shoal_error_t *err);
 int kit_take_slot(struct sandbox_kit *kit, int fd);       /* index, or -1: none free. The slot becomes a copy of fd */

@@ -110,6 +110,9 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
     if (kit == NULL)
         return shoal_fail(err, -ENOMEM, "sandbox kit");
     kit->loop = options->loop;
+    kit->ended_end = &kit->ended;
+    (void)uv_idle_init(kit->loop, &kit->idle);
+    kit->idle.data = kit;
     if (getrlimit64(RLIMIT_NOFILE, &kit->descriptors) < 0 || options->descriptors > kit->descriptors.rlim_max)
         kit->descriptors.rlim_cur = 0;
     else
@@ -132,18 +135,28 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
         if (kit->resolv == NULL || kit->read_buffer == NULL)
             code = shoal_fail(err, -ENOMEM, "sandbox kit");
     }
-    if (code < 0) {
-        sandbox_kit_close(kit);
-        return code;
-    }
-    *out = kit;
-    return 0;
+    *out = kit; /* also half open: it closes over the loop */
+    return code;
 }
 
-void sandbox_kit_close(struct sandbox_kit *kit)
+static void on_idle(uv_idle_t *idle)
 {
-    if (kit == NULL)
-        return;
+    struct sandbox_kit *kit = idle->data;
+    exit_look_at_some(kit);
+    if (kit->ended == NULL)
+        (void)uv_idle_stop(idle);
+}
+
+void kit_wake(struct sandbox_kit *kit)
+{
+    (void)uv_idle_start(&kit->idle, on_idle);
+}
+
+static void on_idle_closed(uv_handle_t *handle)
+{
+    struct sandbox_kit *kit = handle->data;
+    void (*cb)(void *) = kit->close_cb;
+    void *data = kit->close_data;
     while (kit->spare_launches != NULL) {
         struct launch *next = kit->spare_launches->next_spare;
         launch_destroy(kit->spare_launches);
@@ -171,6 +184,14 @@ void sandbox_kit_close(struct sandbox_kit *kit)
     free(kit->resolv);
     free(kit->read_buffer);
     free(kit);
+    cb(data);
+}
+
+void sandbox_kit_close(struct sandbox_kit *kit, void (*cb)(void *data), void *data)
+{
+    kit->close_cb = cb;
+    kit->close_data = data;
+    uv_close((uv_handle_t *)&kit->idle, on_idle_closed);
 }
 
 const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilities, shoal_error_t *err)

@@ -252,10 +252,10 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
 
 /* Parts are closed one after the other, each step called back by the one before. */
 
-static void free_supervisor(shoal_supervisor_t *s)
+static void free_supervisor(void *data)
 {
+    shoal_supervisor_t *s = data;
     resources_close(s->resources);
-    sandbox_kit_close(s->kit);
     idranges_close(s->ids);
     for (size_t i = 0; i < s->spec->service_count; i++)
         image_free(s->groups[i].image);
@@ -270,15 +270,19 @@ static void free_supervisor(shoal_supervisor_t *s)
     free(s->root_dir);
     free(s->run_dir);
     void (*cb)(void *) = s->close_cb;
-    void *data = s->close_data;
+    void *cb_data = s->close_data;
     free(s);
-    cb(data);
+    cb(cb_data);
 }
 
 static void close_timers_done(uv_handle_t *handle)
 {
     shoal_supervisor_t *s = handle->data;
-    if (--s->timers_open == 0)
+    if (--s->timers_open > 0)
+        return;
+    if (s->kit != NULL)
+        sandbox_kit_close(s->kit, free_supervisor, s);
+    else
         free_supervisor(s);
 }
 
