@@ -67,8 +67,12 @@ void cgroup_close_fd(struct cgroup *cgroup); /* the first process is in it: nobo
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err); /* cgroup.kill: every process in it and below */
 bool cgroup_is_empty(const struct cgroup *cgroup);          /* cgroup.events says populated 0 */
 
+/* A round of samples begins: the project's own counters are read, which are the sums of its containers'. What has not changed
+ * there since the round before has not changed in any of them, and is not read again until the next round. */
+void cgroup_root_begin_round(struct cgroup_root *root);
+
 /* Read counters. Files that are not there leave SHOAL_ABSENT. cgroup_read_sample fills cpu, memory, pids, io, pressure. */
-void cgroup_read_sample(const struct cgroup *cgroup, shoal_sample_t *out);
+void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out);
 struct cgroup_totals {
     uint64_t usage_usec, peak_bytes, oom_kills, pids_refused; /* SHOAL_ABSENT unknown */
 };

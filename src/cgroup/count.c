@@ -1,4 +1,6 @@
 /* Counters. Every file is opened, read into the stack and closed. */
+#include <string.h>
+
 #include "cgroup/inside.h"
 
 static bool read_text(const struct cgroup *cgroup, const char *file, char text[CGROUP_TEXT])
@@ -46,14 +48,56 @@ static const struct key memory_event_keys[] = {
     {"oom", offsetof(shoal_sample_t, memory.events.oom)},
     {"oom_kill", offsetof(shoal_sample_t, memory.events.oom_kill)},
 };
-static const struct {
-    const char *file;
-    size_t offset;
-} pressures[] = {
-    {"cpu.pressure", offsetof(shoal_sample_t, pressure.cpu)},
-    {"memory.pressure", offsetof(shoal_sample_t, pressure.memory)},
-    {"io.pressure", offsetof(shoal_sample_t, pressure.io)},
-};
+static const char *const pressure_files[PRESSURE_FILES] = {"cpu.pressure", "memory.pressure", "io.pressure"};
+
+static bool has_changed(uint64_t *last, uint64_t now)
+{
+    bool changed = now == SHOAL_ABSENT || now != *last;
+    *last = now;
+    return changed;
+}
+
+void cgroup_root_begin_round(struct cgroup_root *root)
+{
+    char text[CGROUP_TEXT];
+    bool there = cgroup_file_read(root->dir_fd, "cpu.stat", text, sizeof text) >= 0;
+    root->cpu_rests = !has_changed(&root->usage_usec, there ? cgroup_parse_key(text, "usage_usec") : SHOAL_ABSENT);
+    for (size_t i = 0; i < PRESSURE_FILES; i++) {
+        shoal_pressure_line_t line = {.some_total = SHOAL_ABSENT};
+        if (cgroup_file_read(root->dir_fd, pressure_files[i], text, sizeof text) >= 0)
+            cgroup_parse_pressure(text, &line);
+        root->pressure_rests[i] = !has_changed(&root->stalled_usec[i], line.some_total);
+    }
+}
+
+/* Every stall of a container is one of its project, and its averages stay 0 without one. */
+static bool pressure_rests(const struct cgroup *cgroup, size_t i)
+{
+    const shoal_pressure_line_t *last = &cgroup->last.pressure[i];
+    return cgroup->has_last && cgroup->root->pressure_rests[i] && last->some_avg10 == 0 && last->full_avg10 == 0;
+}
+
+static void read_cpu(struct cgroup *cgroup, shoal_sample_t *out)
+{
+    if (cgroup->has_last && cgroup->root->cpu_rests)
+        memcpy(&out->cpu, cgroup->last.cpu, sizeof out->cpu);
+    else
+        read_keys(cgroup, "cpu.stat", cpu_keys, COUNT(cpu_keys), out); /* usage is there without the controller */
+    memcpy(cgroup->last.cpu, &out->cpu, sizeof out->cpu);
+}
+
+static void read_pressure(struct cgroup *cgroup, shoal_sample_t *out)
+{
+    shoal_pressure_line_t *const lines[PRESSURE_FILES] = {&out->pressure.cpu, &out->pressure.memory, &out->pressure.io};
+    for (size_t i = 0; i < PRESSURE_FILES; i++) {
+        char text[CGROUP_TEXT];
+        if (pressure_rests(cgroup, i))
+            *lines[i] = cgroup->last.pressure[i];
+        else if (read_text(cgroup, pressure_files[i], text))
+            cgroup_parse_pressure(text, lines[i]);
+        cgroup->last.pressure[i] = *lines[i];
+    }
+}
 
 static void read_io(const struct cgroup *cgroup, shoal_sample_t *out)
 {
@@ -68,10 +112,10 @@ static void read_io(const struct cgroup *cgroup, shoal_sample_t *out)
     out->io.wios = sums[3];
 }
 
-void cgroup_read_sample(const struct cgroup *cgroup, shoal_sample_t *out)
+void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out)
 {
     const bool *has = cgroup->root->has;
-    read_keys(cgroup, "cpu.stat", cpu_keys, COUNT(cpu_keys), out); /* usage is there without the controller */
+    read_cpu(cgroup, out);
     if (has[CGROUP_MEMORY]) {
         read_number(cgroup, "memory.current", &out->memory.current);
         read_number(cgroup, "memory.peak", &out->memory.peak); /* since Linux 5.19 */
@@ -85,11 +129,8 @@ void cgroup_read_sample(const struct cgroup *cgroup, shoal_sample_t *out)
     }
     if (has[CGROUP_IO])
         read_io(cgroup, out);
-    for (size_t i = 0; i < COUNT(pressures); i++) {
-        char text[CGROUP_TEXT];
-        if (read_text(cgroup, pressures[i].file, text))
-            cgroup_parse_pressure(text, (shoal_pressure_line_t *)(void *)((char *)out + pressures[i].offset));
-    }
+    read_pressure(cgroup, out);
+    cgroup->has_last = true;
 }
 
 void cgroup_read_totals(const struct cgroup *cgroup, struct cgroup_totals *out)

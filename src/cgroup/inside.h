@@ -10,6 +10,14 @@ enum {
     CGROUP_PATH = 512   /* a container's name and a file of its directory */
 };
 
+enum { PRESSURE_FILES = 3 }; /* cpu, memory, io */
+
+/* What a sample keeps for the next one: the files that a container at rest need not be asked for. */
+struct cgroup_last {
+    uint64_t cpu[5]; /* as in shoal_sample_t */
+    shoal_pressure_line_t pressure[PRESSURE_FILES];
+};
+
 /* The files of one container's directory whose changes the kernel tells. */
 enum watched_file { WATCH_CGROUP, WATCH_MEMORY, WATCH_PIDS, WATCH_COUNT };
 
@@ -24,7 +32,9 @@ struct cgroup {
     void *data;
     bool empty;
     uint64_t oom_kills, pids_refused; /* as last told */
-    uv_timer_t retry;                 /* removal */
+    bool has_last;
+    struct cgroup_last last; /* has_last: what the sample before said */
+    uv_timer_t retry;        /* removal */
     unsigned attempts;
     int status;
     void (*removed_cb)(void *data, int status);
@@ -45,6 +55,8 @@ struct cgroup_root {
     int inotify_fd;
     uv_poll_t poll;
     struct cgroup *cgroups;
+    uint64_t usage_usec, stalled_usec[PRESSURE_FILES];  /* of the project, as the round began; SHOAL_ABSENT */
+    bool cpu_rests, pressure_rests[PRESSURE_FILES];     /* they are what they were a round before */
     struct cgroup *scan_next;                           /* survives a removal in the middle of a scan */
     struct cgroup *buckets[WATCH_COUNT][WATCH_BUCKETS]; /* by watch descriptor */
     void (*close_cb)(void *data);

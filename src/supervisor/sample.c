@@ -1,6 +1,7 @@
 /* A round of samples: slices of the members, each slice short, then the fleet's own line. */
 #include <errno.h>
 
+#include "cgroup/cgroup.h"
 #include "supervisor/inside.h"
 
 static void publish_fleet(shoal_supervisor_t *s)
@@ -121,6 +122,7 @@ int shoal_supervisor_sample(shoal_supervisor_t *s)
         return -EALREADY;
     s->sampling = true;
     s->sample_next = 0;
+    cgroup_root_begin_round(s->cgroups);
     on_slice(&s->sample_timer);
     return 0;
 }

@@ -153,3 +153,23 @@ def test_a_flood_slows_itself_only(fleet):
     boss = started.wait_record("supervisor", since=started.mark())
     assert boss["rss"] < 64 << 20 or "san" in shoal.BIN  # sanitizers keep freed memory for a while
     assert started.stop(timeout=20).returncode == 0
+
+
+def test_what_rests_keeps_its_counters_and_what_works_does_not(fleet):
+    """Files of a container at rest are not read again; that must not be seen."""
+    text = (HEAD + "  rests: {image: 'builtin:busybox', command: [sleep, '1000'], network_mode: none}\n" +
+            service("works", "while ! [ -e /go ]; do sleep 0.3; done; while :; do :; done"))
+    started = fleet(text, "--interval", "100ms")
+
+    def usage(container, since):
+        return started.wait_record("container", since=since, container=container, check=lambda r: "cpu" in r)["cpu"]["usage_usec"]
+    for name in ("demo-rests-1", "demo-works-1"):
+        started.wait_event("start", container=name)
+    before = started.wait_record("container", since=started.mark(), container="demo-works-1", check=lambda r: "cpu" in r)
+    started.inside("demo-works-1", "touch", "/go")
+    started.wait_record("container", since=started.mark(), container="demo-works-1",
+                        check=lambda r: r["cpu"]["usage_usec"] > before["cpu"]["usage_usec"] + 300_000)
+    rests = usage("demo-rests-1", started.mark())
+    with open(started.cgroup_of("demo-rests-1") + "/cpu.stat") as lines:
+        assert f"usage_usec {rests}\n" in lines.read()
+    started.stop()
