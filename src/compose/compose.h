@@ -19,6 +19,9 @@ int compose_read_file(const char *path, size_t limit, char **out_bytes, size_t *
 shoal_spec_t *compose_load(const shoal_compose_options_t *options, compose_read_cb read, shoal_diagnostic_cb cb,
                            void *data);
 
+int compose_config(const shoal_compose_options_t *options, const shoal_config_options_t *config, compose_read_cb read,
+                   shoal_diagnostic_cb cb, void *data, char **out_text, size_t *out_count);
+
 /* Print shoal-compose(5) as scdoc source, from the key tables. */
 void compose_print_manual(FILE *out);
 

@@ -23,7 +23,7 @@ static const char *status(const struct key *key)
 {
     if (key->refused != NULL)
         return "refused";
-    return key->read != NULL ? NULL : "not supported yet";
+    return key->read != NULL ? NULL : "not carried out yet";
 }
 
 static void print_key(FILE *out, const struct key *key)
