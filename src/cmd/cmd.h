@@ -44,8 +44,11 @@ void cmd_config_options(struct option *out, int first);
 int cmd_config_option(struct cmd_config *config, int number, const char *text);
 void cmd_config_help(FILE *out);
 
-/* diagnose.c: a finding on stderr, with the line it is about when that is a terminal. A shoal_diagnostic_cb; data: NULL. */
+/* diagnose.c: findings, a line each, with the line they are about when stderr is a terminal. A shoal_diagnostic_cb;
+ * data: a struct text, for cmd_print_findings() to write and free. */
 void cmd_diagnose(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text);
+struct text;
+void cmd_print_findings(struct text *findings);
 /* The part of what to load that every verb takes. */
 shoal_compose_options_t cmd_compose_options(const struct cmd_options *options);
 

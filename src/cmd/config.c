@@ -151,7 +151,10 @@ int cmd_config(const struct cmd_options *options)
     what.hash = list;
     if (what.part != SHOAL_CONFIG_ALL && what.part != SHOAL_CONFIG_NOTHING)
         wanted.services = what.part == SHOAL_CONFIG_HASH ? NULL : wanted.services;
-    if (shoal_compose_config(&wanted, &what, cmd_diagnose, NULL, &bytes, &count) < 0)
+    struct text findings = {0};
+    int code = shoal_compose_config(&wanted, &what, cmd_diagnose, &findings, &bytes, &count);
+    cmd_print_findings(&findings);
+    if (code < 0)
         return EXIT_STATUS_USAGE;
     if (write_all(config->out_path, bytes, count, &err) == 0)
         return 0;

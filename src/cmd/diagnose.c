@@ -27,7 +27,7 @@ static char *read_line(const char *path, int wanted, size_t *out_count)
 }
 
 /* The line and a mark below the column; columns count characters, as libyaml does. */
-static void show_line(const shoal_position_t *at)
+static void show_line(struct text *out, const shoal_position_t *at)
 {
     size_t count = 0;
     AUTO_FREE char *line = read_line(at->file, at->line, &count);
@@ -45,22 +45,31 @@ static void show_line(const shoal_position_t *at)
         if ((unsigned char)*s < ' ' && *s != '\t')
             *s = '?'; /* nothing of a file may move a terminal's cursor */
     if (!mark.failed)
-        fprintf(stderr, "%6d | %s\n       | %s^\n", at->line, line, mark.bytes == NULL ? "" : mark.bytes);
+        text_add_format(out, "%6d | %s\n       | %s^\n", at->line, line, mark.bytes == NULL ? "" : mark.bytes);
     text_free(&mark);
 }
 
 void cmd_diagnose(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text)
 {
-    (void)data;
+    struct text *out = data;
     const char *word = severity == SHOAL_WARNING ? "warning: " : "";
     const char *file = at->file == NULL ? "" : at->file;
     if (at->line <= 0) {
-        fprintf(stderr, "shoal: %s%s%s%s\n", file, file[0] != '\0' ? ": " : "", word, text);
+        text_add_format(out, "shoal: %s%s%s%s\n", file, file[0] != '\0' ? ": " : "", word, text);
         return;
     }
-    fprintf(stderr, "%s:%d:%d: %s%s\n", file, at->line, at->column, word, text);
+    text_add_format(out, "%s:%d:%d: %s%s\n", file, at->line, at->column, word, text);
     if (isatty(STDERR_FILENO))
-        show_line(at);
+        show_line(out, at);
+}
+
+void cmd_print_findings(struct text *findings)
+{
+    if (findings->failed)
+        fputs("shoal: out of memory\n", stderr);
+    else if (findings->count > 0)
+        (void)fwrite(findings->bytes, 1, findings->count, stderr); /* if stderr is gone nobody can be told */
+    text_free(findings);
 }
 
 shoal_compose_options_t cmd_compose_options(const struct cmd_options *options)

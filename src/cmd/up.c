@@ -163,7 +163,9 @@ static bool knows_service(const shoal_spec_t *spec, const char *name)
 static shoal_spec_t *load(const struct cmd_options *options)
 {
     const shoal_compose_options_t wanted = cmd_compose_options(options);
-    shoal_spec_t *spec = shoal_compose_load(&wanted, cmd_diagnose, NULL);
+    struct text findings = {0};
+    shoal_spec_t *spec = shoal_compose_load(&wanted, cmd_diagnose, &findings);
+    cmd_print_findings(&findings);
     bool fits = spec != NULL;
     for (size_t i = 0; fits && options->arguments[i] != NULL; i++)
         fits = knows_service(spec, options->arguments[i]);

@@ -1,5 +1,5 @@
-/* From a parsed tree to one of our own: aliases are copied, variables replaced, and what !reset and !override name is
- * noted. */
+/* From a parsed tree to one without shared parts: what aliases name is copied, variables are replaced, and what !reset and
+ * !override name is noted. The rest stays in place: a fleet is large, and memory is what costs time. */
 #include <errno.h>
 #include <string.h>
 
@@ -9,6 +9,7 @@
 struct expansion {
     struct load *load;
     struct reset *resets;
+    unsigned copying; /* how many nodes on the way here stand elsewhere, too */
 };
 
 struct unset {
@@ -84,73 +85,86 @@ static void note_reset(struct expansion *e, const struct place *at)
     e->resets = reset;
 }
 
-static struct node *expand_node(struct expansion *e, const struct place *at, const struct node *node);
+static struct node *expand_node(struct expansion *e, const struct place *at, struct node *node);
 
-static bool expand_list(struct expansion *e, const struct place *at, const struct node *node, struct node *copy)
+static bool expand_list(struct expansion *e, const struct place *at, const struct node *node, struct node *out)
 {
-    copy->count = 0;
-    copy->items = arena_array(&e->load->nodes, node->count, sizeof(struct node *));
-    if (!LOAD_GOT(e->load, copy->items))
+    size_t count = node->count, used = 0;
+    struct node **items = e->copying == 0 ? node->items : arena_array(&e->load->nodes, count, sizeof *items);
+    if (!LOAD_GOT(e->load, items))
         return false;
-    for (size_t i = 0; i < node->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct place item = place_item(at, node, i);
         struct node *child = expand_node(e, &item, node->items[i]);
         if (child != NULL)
-            copy->items[copy->count++] = child;
-        copy->damaged = copy->damaged || child == NULL || child->damaged;
+            items[used++] = child; /* never ahead of what is still to be read */
+        out->damaged = out->damaged || child == NULL || child->damaged;
     }
+    out->items = items;
+    out->count = (uint32_t)used;
     return true;
 }
 
-static bool expand_map(struct expansion *e, const struct place *at, const struct node *node, struct node *copy)
+static bool expand_map(struct expansion *e, const struct place *at, const struct node *node, struct node *out)
 {
-    copy->count = 0;
-    copy->entries = arena_array(&e->load->nodes, node->count, sizeof *copy->entries);
-    if (!LOAD_GOT(e->load, copy->entries))
+    size_t count = node->count, used = 0;
+    struct node_entry *entries = e->copying == 0 ? node->entries : arena_array(&e->load->nodes, count, sizeof *entries);
+    if (!LOAD_GOT(e->load, entries))
         return false;
-    for (size_t i = 0; i < node->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct place inner = place_key(at, &node->entries[i]);
+        struct node *key = node->entries[i].key;
+        bool reset = node->entries[i].value->tag == TAG_RESET;
         struct node *child = expand_node(e, &inner, node->entries[i].value);
         if (child != NULL)
-            copy->entries[copy->count++] = (struct node_entry){.key = node->entries[i].key, .value = child};
-        bool reset = node->entries[i].value->tag == TAG_RESET;
-        copy->damaged = copy->damaged || (child == NULL ? !reset : child->damaged);
+            entries[used++] = (struct node_entry){.key = key, .value = child};
+        out->damaged = out->damaged || (child == NULL ? !reset : child->damaged);
     }
+    out->entries = entries;
+    out->count = (uint32_t)used;
     return true;
 }
 
-/* NULL: it is not there: it was a !reset, or it was wrong, which was said. */
-static struct node *expand_node(struct expansion *e, const struct place *at, const struct node *node)
+/* The node itself, or a copy where it stands elsewhere, too. NULL: it is not there: it was a !reset, or it was wrong,
+ * which was said. */
+static struct node *expand_node(struct expansion *e, const struct place *at, struct node *node)
 {
     struct load *load = e->load;
     if (node->tag != TAG_NONE)
         note_reset(e, at);
     if (node->tag == TAG_RESET)
         return NULL;
-    struct node *copy = arena_alloc(&load->nodes, sizeof *copy);
-    if (!LOAD_GOT(load, copy))
-        return NULL;
-    *copy = *node;
-    copy->tag = TAG_NONE;
-    copy->room = node->count;
-    bool good = node->kind == NODE_SCALAR ? interpolate_scalar(load, at, copy)
-                : node->kind == NODE_LIST ? expand_list(e, at, node, copy)
-                                          : expand_map(e, at, node, copy);
-    return good ? copy : NULL;
+    e->copying += node->aliased;
+    struct node *out = node;
+    if (e->copying > 0) {
+        out = arena_alloc(&load->nodes, sizeof *out);
+        if (LOAD_GOT(load, out)) {
+            *out = *node;
+            out->room = node->count;
+            out->aliased = false;
+            out->tag = TAG_NONE;
+        }
+    }
+    bool good = out != NULL && (node->kind == NODE_SCALAR ? interpolate_scalar(load, at, out)
+                                : node->kind == NODE_LIST ? expand_list(e, at, node, out)
+                                                          : expand_map(e, at, node, out));
+    e->copying -= node->aliased;
+    return good ? out : NULL;
 }
 
-struct node *expand_at(struct load *load, const struct place *at, const struct node *node, struct reset **out_resets)
+struct node *expand(struct load *load, struct node *root, struct reset **out_resets)
 {
     struct expansion e = {.load = load};
-    struct node *copy = expand_node(&e, at, node);
+    const struct place top = {.file = root->file, .line = root->line, .column = root->column};
+    struct node *out = expand_node(&e, &top, root);
     *out_resets = e.resets;
-    return copy;
+    return out;
 }
 
-struct node *expand(struct load *load, const struct node *root, struct reset **out_resets)
+struct node *expand_copy(struct load *load, const struct place *at, struct node *node)
 {
-    const struct place top = {.file = root->file, .line = root->line, .column = root->column};
-    return expand_at(load, &top, root, out_resets);
+    struct expansion e = {.load = load, .copying = 1};
+    return expand_node(&e, at, node);
 }
 
 /* ---- what resets name ---- */

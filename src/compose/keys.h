@@ -46,6 +46,8 @@ enum becomes {
     AS_PAIRS,          /* name to text; none is "" */
     AS_VARIABLES,      /* name to text; none stays none */
     AS_OPTIONS,        /* name to text; a mapping alone */
+    AS_STRICT_OPTIONS, /* the same; of numbers only whole ones count as text */
+    AS_SSH,            /* keys of a build */
     AS_OPTION_LISTS,   /* name to list of texts */
     AS_HOSTS,          /* name=address */
     AS_MODE,           /* octal */
@@ -121,6 +123,7 @@ struct key {
     const struct section *section; /* read_nested: what is inside */
     int64_t min, max;              /* plain readers; max 0: none */
     bool needed;                   /* the language asks for it */
+    bool always;                   /* printed even when it is zero */
     const char *json_name;         /* where JSON's differs */
     bool false_is_fine;            /* not carried out, but `false` says what is so anyway */
     const char *form;              /* manual: what is written there */

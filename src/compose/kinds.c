@@ -61,7 +61,7 @@ const struct kind kind_external = {TAKES_BOOL | TAKES_TEXT | TAKES_MAP, AS_FLAG,
 
 static const struct kind ulimit_value = {TAKES_INTEGER | TAKES_TEXT | TAKES_MAP, AS_ULIMIT, .section = &ulimit_section,
                                          .merge = MERGE_REPLACE, .what = "a whole number or a mapping"};
-const struct kind kind_ulimits = {TAKES_MAP, AS_NAMED, .values = &ulimit_value, .names = "a-z"};
+const struct kind kind_ulimits = {TAKES_MAP, AS_NAMED, .values = &ulimit_value};
 
 const struct kind kind_mode = {TAKES_NUMBER | TAKES_TEXT, AS_MODE, .what = "an octal mode"};
 

@@ -20,7 +20,7 @@ static const struct kind contexts = {TAKES_MAP | TAKES_LIST,
 static const struct kind ssh_value = {TAKES_NULL | TAKES_BOOL | TAKES_NUMBER | TAKES_TEXT, AS_WRITTEN,
                                       .path = PATH_UNIX};
 static const struct kind ssh = {TAKES_MAP | TAKES_LIST,
-                                AS_PAIRS,
+                                AS_SSH,
                                 .items = &kind_text,
                                 .values = &ssh_value,
                                 .unique = true,
@@ -32,7 +32,7 @@ static const struct kind build_grant = {TAKES_TEXT | TAKES_MAP, AS_SECTION, .sec
 static const struct kind build_grants = {TAKES_LIST, AS_LIST, .items = &build_grant};
 static const struct kind build_ulimit = {TAKES_INTEGER | TAKES_TEXT | TAKES_MAP, AS_ULIMIT, .section = &ulimit_section,
                                          .lengthen = lengthen_ulimit};
-static const struct kind build_ulimits = {TAKES_MAP, AS_NAMED, .values = &build_ulimit, .names = "a-z"};
+static const struct kind build_ulimits = {TAKES_MAP, AS_NAMED, .values = &build_ulimit};
 
 static const struct key build_keys[] = {
     {"context", &context, DOC("path or URL", "What is sent to the builder.")},
@@ -154,7 +154,7 @@ static const struct key port_keys[] = {
     {"name", &kind_text, DOC("text", "For people.")},
     {"mode", &kind_text, DOC("text", "*ingress* or *host*.")},
     {"host_ip", &kind_text, DOC("address", "Where the host listens.")},
-    {"target", &target, DOC("number", "The port inside.")},
+    {"target", &target, .needed = true, DOC("number", "The port inside.")},
     {"published", &published, DOC("number or text", "The host's port, or a range to take one of.")},
     {"protocol", &kind_text, DOC("text", "*tcp* or *udp*.")},
     {"app_protocol", &kind_text, DOC("text", "What is spoken.")},
@@ -163,7 +163,7 @@ const struct section port_section = SECTION("services.NAME.ports.N", NULL, port_
 
 static const struct key device_keys[] = {
     {"source", &kind_text, .needed = true, DOC("path", "The host's device.")},
-    {"target", &kind_text, DOC("path", "Its name inside.")},
+    {"target", &kind_text, .needed = true, DOC("path", "Its name inside.")},
     {"permissions", &kind_text, DOC("text", "r, w, m.")},
 };
 const struct section device_section = SECTION("services.NAME.devices.N", NULL, device_keys, true);
@@ -223,8 +223,8 @@ const struct section update_section = SECTION("services.NAME.deploy.update_confi
 
 static const struct kind resource_value = {TAKES_NUMBER | TAKES_TEXT, AS_COUNT};
 static const struct key discrete_keys[] = {
-    {"kind", &kind_text, DOC("text", "Which one.")},
-    {"value", &resource_value, DOC("number", "How many.")},
+    {"kind", &kind_text, .always = true, DOC("text", "Which one.")},
+    {"value", &resource_value, .always = true, DOC("number", "How many.")},
 };
 const struct section discrete_section = SECTION(
     "services.NAME.deploy.resources.reservations.generic_resources.N.discrete_resource_spec", NULL, discrete_keys,
@@ -248,7 +248,7 @@ static const struct key grant_keys[] = {
 const struct section grant_section = SECTION("services.NAME.configs.N, services.NAME.secrets.N", NULL, grant_keys,
                                              true);
 
-static const struct kind driver_options = {TAKES_MAP, AS_OPTIONS, .values = &kind_any};
+static const struct kind driver_options = {TAKES_MAP, AS_STRICT_OPTIONS, .values = &kind_any};
 static const struct key secret_keys[] = {
     {"name", &kind_text, DOC("text", "Its name on this host, in place of PROJECT_KEY.")},
     {"file", &kind_path, DOC("path", "Its content is in a file.")},

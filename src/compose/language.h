@@ -43,15 +43,15 @@ void complete_port(struct load *, const struct place *, struct node *);
 void complete_device_request(struct load *, const struct place *, struct node *);
 void complete(struct load *load, const struct place *at, const struct kind *kind, struct node *node);
 
-/* expand.c: a tree of one's own, its aliases and variables expanded, and what its !reset and !override tags name. */
+/* expand.c: aliases and variables expanded, and what !reset and !override tags name. Uses up what was parsed. */
 struct reset {
     struct reset *next;
     size_t count;
     const char *words[]; /* the path from the root; NULL: any item of a list */
 };
-struct node *expand_at(struct load *load, const struct place *at, const struct node *node, struct reset **out_resets);
-struct node *expand(struct load *load, const struct node *root, struct reset **out_resets);
-void apply_resets(const struct reset *resets, struct node *root); /* takes away what they name */
+struct node *expand(struct load *load, struct node *root, struct reset **out_resets);
+struct node *expand_copy(struct load *load, const struct place *at, struct node *node); /* node stays as it is */
+void apply_resets(const struct reset *resets, struct node *root);                       /* takes away what they name */
 /* The same of a service that stands at services.NAME. */
 void apply_resets_to_service(const struct reset *resets, const char *name, struct node *service);
 

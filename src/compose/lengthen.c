@@ -107,19 +107,21 @@ static struct node *names_to_map(struct load *load, struct node *list,
     if (map == NULL)
         return NULL;
     map->damaged = list->damaged;
-    for (size_t i = 0; i < list->count; i++) {
+    struct node_index index;
+    int code = node_index_init(&index, map);
+    for (size_t i = 0; code == 0 && i < list->count; i++) {
         struct node *name = list->items[i];
-        if (name->kind != NODE_SCALAR)
+        if (name->kind != NODE_SCALAR || node_index_find(&index, name->text) != NULL)
             continue;
         struct node *value = fill != NULL ? new_map(load, name) : node_new_scalar(&load->nodes, name, TYPE_NULL, "");
-        if (!LOAD_GOT(load, value))
-            return NULL;
-        if (fill != NULL)
+        if (LOAD_GOT(load, value) && fill != NULL)
             fill(load, value, name);
-        if (node_get(map, name->text) == NULL &&
-            !node_put_entry(&load->nodes, map, &(struct node_entry){.key = name, .value = value}))
-            load->out_of_memory = true;
+        code = value == NULL ? -ENOMEM
+                             : node_index_put(&load->nodes, &index, &(struct node_entry){.key = name, .value = value});
     }
+    node_index_fini(&index);
+    if (code < 0)
+        load->out_of_memory = true;
     return map;
 }
 
@@ -183,9 +185,9 @@ struct node *lengthen_contexts(struct load *load, const struct place *at, struct
     for (size_t i = 0; map != NULL && i < value->count; i++) {
         const struct node *item = value->items[i];
         struct place inner = place_item(at, value, i);
-        size_t name = strcspn(item->text, "=");
-        if (item->text[name] == '\0') {
-            load_error(load, &inner, "\"%.100s\" is not NAME=context", item->text);
+        size_t name = item->kind == NODE_SCALAR ? strcspn(item->text, "=") : 0;
+        if (item->kind != NODE_SCALAR || item->text[name] == '\0') {
+            load_error(load, &inner, "is not NAME=context");
             return NULL;
         }
         const char *key = arena_copy(&load->nodes, item->text, name);
@@ -203,9 +205,9 @@ struct node *lengthen_ssh(struct load *load, const struct place *at, struct node
     for (size_t i = 0; map != NULL && i < value->count; i++) {
         const struct node *item = value->items[i];
         struct place inner = place_item(at, value, i);
-        size_t name = strcspn(item->text, "=");
-        if (item->text[name] == '\0' && strcmp(item->text, "default") != 0) {
-            load_error(load, &inner, "\"%.100s\" is not a key; write default or ID=path", item->text);
+        size_t name = item->kind == NODE_SCALAR ? strcspn(item->text, "=") : 0;
+        if (item->kind != NODE_SCALAR || (item->text[name] == '\0' && strcmp(item->text, "default") != 0)) {
+            load_error(load, &inner, "is not a key; write default or ID=path");
             return NULL;
         }
         const char *key = arena_copy(&load->nodes, item->text, name);

@@ -119,9 +119,9 @@ static void read_rate_rate(struct load *load, const struct place *at, const stru
 static const struct kind rate_kind = {TAKES_INTEGER | TAKES_TEXT, AS_BYTES_SET, .what = "a size"};
 
 static const struct key rate_keys[] = {
-    {"path", &kind_text, .json_name = "Path", .read = read_rate_path, .form = "path",
+    {"path", &kind_text, .json_name = "Path", .always = true, .read = read_rate_path, .form = "path",
      .doc = "The block device: /dev/vda."},
-    {"rate", &rate_kind, .json_name = "Rate", .read = read_rate_rate, .form = "size or number",
+    {"rate", &rate_kind, .json_name = "Rate", .always = true, .read = read_rate_rate, .form = "size or number",
      .doc = "Bytes or operations a second."},
 };
 const struct section rate_section = SECTION("services.NAME.blkio_config.device_*.N", "One device's rate.", rate_keys,
@@ -190,8 +190,8 @@ static const struct kind weight_kind = {
     TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .strict = true, .bounded = true, .max = 65535,
     .what = "a whole number"};
 static const struct key weight_keys[] = {
-    {"path", &kind_text, .json_name = "Path", .form = "path", .doc = "The block device."},
-    {"weight", &weight_kind, .json_name = "Weight", .form = "number", .doc = "Its share."},
+    {"path", &kind_text, .json_name = "Path", .always = true, .form = "path", .doc = "The block device."},
+    {"weight", &weight_kind, .json_name = "Weight", .always = true, .form = "number", .doc = "Its share."},
 };
 static const struct section weight_section = SECTION("services.NAME.blkio_config.weight_device.N", NULL, weight_keys,
                                                      false);

@@ -208,6 +208,7 @@ void load_open(struct load *load)
     struct environment *own = arena_alloc(&load->nodes, sizeof *own);
     load->interpolation_budget = EXPANSION_BYTES;
     load->envfile_budget = ENVFILES_BYTES;
+    load->port_budget = LOAD_PORTS;
     load->nodes.limit = NODES_BYTES;
     load->restart = (struct restart_draft){-1, -1, -1, -1, -1};
     load->touches_files = load->read == compose_read_file;

@@ -77,6 +77,8 @@ struct extended_file {
 
 struct finding;
 
+enum { LOAD_PORTS = 100000 }; /* of a fleet, ranges counted one by one */
+
 struct load {
     const shoal_compose_options_t *options;
     compose_read_cb read;
@@ -92,7 +94,7 @@ struct load {
     const char **profiles;
     size_t profile_count;
     struct names warned; /* variables that were called unset */
-    size_t interpolation_budget, envfile_budget, bytes_read;
+    size_t interpolation_budget, envfile_budget, bytes_read, port_budget;
     bool interpolation_spent;
     bool no_interpolation, keep_paths, keep_env_files; /* `config`'s */
     bool lenient;                                      /* what is not carried out is a warning */

@@ -82,24 +82,23 @@ static struct node *append_all(struct load *load, struct node *list, const struc
     return list;
 }
 
-static bool has_text(const struct node *list, size_t count, const struct node *item)
-{
-    for (size_t i = 0; i < count; i++)
-        if (list->items[i]->kind == NODE_SCALAR && item->kind == NODE_SCALAR &&
-            strcmp(list->items[i]->text, item->text) == 0)
-            return true;
-    return false;
-}
-
 static struct node *merge_hosts(struct load *load, struct node *base, struct node *over)
 {
     struct node *list = to_list(load, base), *more = to_list(load, over);
     if (list == NULL || more == NULL)
         return NULL;
-    size_t before = list->count;
-    for (size_t i = 0; i < more->count; i++)
-        if (!has_text(list, before, more->items[i]) && !node_append(&load->nodes, list, more->items[i]))
+    struct names known = {0};
+    size_t before = list->count, number;
+    for (size_t i = 0; i < before; i++)
+        if (list->items[i]->kind == NODE_SCALAR && names_put(&known, list->items[i]->text, i, NULL) < 0)
             load->out_of_memory = true;
+    for (size_t i = 0; i < more->count; i++) {
+        const struct node *item = more->items[i];
+        bool there = item->kind == NODE_SCALAR && names_get(&known, item->text, &number);
+        if (!there && !node_append(&load->nodes, list, more->items[i]))
+            load->out_of_memory = true;
+    }
+    names_free(&known);
     return list;
 }
 

@@ -132,7 +132,7 @@ static void drop_version(struct load *load, struct node *root)
 }
 
 /* One document over what is there. */
-static struct node *add_document(struct load *load, const char *path, const char *directory, const struct node *parsed,
+static struct node *add_document(struct load *load, const char *path, const char *directory, struct node *parsed,
                                  struct node *dict)
 {
     struct reset *resets = NULL;
@@ -242,9 +242,8 @@ struct node *load_main(struct load *load, const char *const *files)
     for (size_t i = 0; i < count; i++)
         readable = readable && sources[i].readable;
     const struct node_entry *name = find_name(sources, count);
-    struct reset *resets;
     struct place name_at = name == NULL ? top : place_key(&top, name);
-    struct node *text = name == NULL ? NULL : expand_at(load, &name_at, name->value, &resets);
+    struct node *text = name == NULL ? NULL : expand_copy(load, &name_at, name->value);
     if (name == NULL || text != NULL)
         load_project(load, &name_at, text);
     struct node *dict = NULL;

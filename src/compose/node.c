@@ -199,6 +199,7 @@ static int compose_alias(struct composer *c, const yaml_event_t *event, struct n
         return -EINVAL;
     }
     int code = count_values(c, at, node->values, node->text_bytes);
+    node->aliased = true;
     if (code == 0)
         *out = node;
     return code;
@@ -319,8 +320,10 @@ static int merge_map(struct composer *c, struct building *b, const struct node *
     for (size_t i = 0; i < from->count; i++) {
         size_t line;
         int code = claim_key(b, from->entries[i].key, &line);
-        if (code > 0)
+        if (code > 0) {
+            from->entries[i].value->aliased = true; /* it stands in both mappings */
             code = add_entry(c, b, from->entries[i].key, from->entries[i].value);
+        }
         if (code < 0)
             return code;
     }

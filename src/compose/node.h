@@ -1,5 +1,5 @@
-/* YAML as trees of nodes with positions. What node_parse() gives shares its anchors' nodes and is not changed; the later
- * stages of a load work on a copy (expand.c), which they own and change in place (tree.c). */
+/* YAML as trees of nodes with positions. What node_parse() gives shares its anchors' nodes; from expand.c on a tree is a
+ * load's own, without shared parts, and is changed in place (tree.c). */
 #ifndef COMPOSE_NODE_H
 #define COMPOSE_NODE_H
 
@@ -36,6 +36,7 @@ struct node_entry {
 struct node {
     uint8_t kind, type, tag;
     bool quoted : 1;                   /* in the file */
+    bool aliased : 1;                  /* an alias names it: it stands in several places */
     bool open : 1;                     /* its end has not been read: an alias to it would be a circle */
     bool checked : 1;                  /* it and what is below fits the language (schema.c) */
     bool damaged : 1;                  /* something below was wrong, which was said, and taken away */

@@ -169,26 +169,37 @@ static struct node *new_null(struct load *load, const struct node *at)
     return node;
 }
 
-static void depend_on(struct load *load, struct node *service, const struct node *at, const char *name, bool restart)
+static void depend_on(struct load *load, struct node_index *dependencies, const struct node *at, const char *name,
+                      bool restart)
 {
-    struct node *dependencies = node_get(service, "depends_on");
-    if (dependencies == NULL) {
-        dependencies = new_implied(load, NODE_MAP, at);
-        put(load, service, "depends_on", dependencies);
-    }
-    if (dependencies == NULL || dependencies->kind != NODE_MAP || node_get(dependencies, name) != NULL)
+    if (node_index_find(dependencies, name) != NULL)
         return;
     struct node *dependency = new_implied(load, NODE_MAP, at);
     if (dependency == NULL)
         return;
     put(load, dependency, "condition", node_new_text(&load->nodes, at, "service_started"));
-    put(load, dependency, "restart", node_new_scalar(&load->nodes, at, TYPE_BOOL, restart ? "true" : "false"));
+    struct node *flag = node_new_scalar(&load->nodes, at, TYPE_BOOL, restart ? "true" : "false");
+    if (LOAD_GOT(load, flag))
+        flag->implied = true;
+    put(load, dependency, "restart", flag);
     put(load, dependency, "required", node_new_scalar(&load->nodes, at, TYPE_BOOL, "true"));
-    put(load, dependencies, name, dependency);
+    struct node *key = node_new_text(&load->nodes, at, name);
+    if (LOAD_GOT(load, key) &&
+        node_index_put(&load->nodes, dependencies, &(struct node_entry){.key = key, .value = dependency}) < 0)
+        load->out_of_memory = true;
 }
 
 static void follow_links(struct load *load, struct node *service)
 {
+    struct node *dependencies = node_get(service, "depends_on");
+    struct node_index index;
+    bool written = dependencies != NULL;
+    if (written && dependencies->kind != NODE_MAP)
+        return;
+    if (!written)
+        dependencies = new_implied(load, NODE_MAP, service);
+    if (dependencies == NULL || !load_got(load, node_index_init(&index, dependencies) == 0 ? dependencies : NULL))
+        return;
     static const char *const namespaces[] = {"network_mode", "ipc", "pid", "uts", "cgroup"};
     const struct node *links = node_get(service, "links"), *from = node_get(service, "volumes_from");
     for (size_t i = 0; links != NULL && links->kind == NODE_LIST && i < links->count; i++) {
@@ -196,19 +207,22 @@ static void follow_links(struct load *load, struct node *service)
         bool alias = colon != NULL && strchr(colon + 1, ':') == NULL;
         const char *name = alias ? arena_copy(&load->nodes, text, (size_t)(colon - text)) : text;
         if (LOAD_GOT(load, name))
-            depend_on(load, service, links->items[i], name, true);
+            depend_on(load, &index, links->items[i], name, true);
     }
     for (size_t i = 0; i < COUNT(namespaces); i++) {
         const struct node *node = node_get(service, namespaces[i]);
         if (node != NULL && node->kind == NODE_SCALAR && strncmp(node->text, "service:", 8) == 0)
-            depend_on(load, service, node, node->text + 8, true);
+            depend_on(load, &index, node, node->text + 8, true);
     }
     for (size_t i = 0; from != NULL && from->kind == NODE_LIST && i < from->count; i++) {
         const char *text = from->items[i]->text;
         const char *name = arena_copy(&load->nodes, text, strcspn(text, ":"));
         if (LOAD_GOT(load, name) && strncmp(text, "container:", 10) != 0)
-            depend_on(load, service, from->items[i], name, false);
+            depend_on(load, &index, from->items[i], name, false);
     }
+    node_index_fini(&index);
+    if (!written && dependencies->count > 0)
+        put(load, service, "depends_on", dependencies);
 }
 
 static void put_text_if_missing(struct load *load, struct node *map, const char *key, const char *text)

@@ -89,6 +89,8 @@ void load_profiles(struct load *load)
     const char *listed = load_variable(load, "COMPOSE_PROFILES");
     if ((wanted == NULL || wanted[0] == NULL) && listed != NULL)
         wanted = load_split(load, listed, ',');
+    if (wanted == NULL || wanted[0] == NULL)
+        (void)load_add_profile(load, ""); /* the profile without a name is active when no other is asked for */
     for (size_t i = 0; wanted != NULL && wanted[i] != NULL; i++)
         (void)load_add_profile(load, wanted[i]);
 }

@@ -104,7 +104,10 @@ static bool check_pattern(struct load *load, const struct place *at, const struc
 static bool check_bounds(struct load *load, const struct place *at, const struct kind *kind, const struct node *node)
 {
     int64_t value;
-    if (value_integer(node->text, &value) < 0 || (value >= kind->min && value <= kind->max))
+    double number;
+    bool large = node->type == TYPE_FLOAT && node_float(node, &number) &&
+                 (number < (double)kind->min || number > (double)kind->max);
+    if (!large && (value_integer(node->text, &value) < 0 || (value >= kind->min && value <= kind->max)))
         return true; /* text that is no number is said when it is read */
     load_error(load, at, "%.60s is out of range; it goes from %lld to %lld", node->text, (long long)kind->min,
                (long long)kind->max);
@@ -212,7 +215,9 @@ static bool check_value(struct load *load, const struct place *at, const struct 
         if (is_extension(entry->key->text) && kind->values != NULL && kind->values->section != NULL &&
             !check_name_of(load, at, kind, entry->key->text))
             return false;
-        return (kind->becomes != AS_NAMED || check_name_of(load, at, kind, entry->key->text)) &&
+        bool named = kind->becomes == AS_NAMED || kind->becomes == AS_PAIRS || kind->becomes == AS_VARIABLES ||
+                     kind->becomes == AS_HOSTS;
+        return (!named || check_name_of(load, at, kind, entry->key->text)) &&
                check_kind(load, at, kind->values == NULL ? &kind_any : kind->values, entry->value);
     }
     const struct key *row = find_row(kind->section, entry);

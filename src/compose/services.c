@@ -290,7 +290,7 @@ static const struct kind port = {TAKES_NUMBER | TAKES_TEXT | TAKES_MAP, AS_SECTI
                                  .complete = complete_port, .what = "a port, text or a mapping"};
 static const struct kind ports_kind = {TAKES_LIST,     AS_LIST,           .items = &port,
                                        .unique = true, .same = SAME_PORT, .lengthen = lengthen_ports};
-static const struct kind storage_opt_kind = {TAKES_MAP, AS_OPTIONS, .values = &kind_any};
+static const struct kind storage_opt_kind = {TAKES_MAP, AS_STRICT_OPTIONS, .values = &kind_any};
 static const struct kind mount = {TAKES_TEXT | TAKES_MAP, AS_SECTION, .section = &mount_section,
                                   .lengthen = lengthen_mount, .what = "text or a mapping"};
 static const struct kind volumes_kind = {TAKES_LIST, AS_LIST, .items = &mount, .unique = true, .same = SAME_TARGET};

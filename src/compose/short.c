@@ -317,6 +317,12 @@ static bool lengthen_port(struct load *load, const struct place *at, struct node
     if (!read_port(load, at, value->text, &s))
         return false;
     unsigned count = s.target.to - s.target.from + 1;
+    if (load->port_budget < count) {
+        load_error(load, at, "the fleet has more than %d ports", LOAD_PORTS);
+        load->port_budget = 0;
+        return false;
+    }
+    load->port_budget -= count;
     unsigned *targets = arena_array(&load->nodes, count, sizeof *targets);
     for (unsigned i = 0; LOAD_GOT(load, targets) && i < count; i++)
         targets[i] = s.target.from + i;
@@ -341,7 +347,7 @@ struct node *lengthen_ports(struct load *load, const struct place *at, struct no
     if (!LOAD_GOT(load, list))
         return NULL;
     list->damaged = value->damaged;
-    for (size_t i = 0; i < value->count; i++) {
+    for (size_t i = 0; value->kind == NODE_LIST && i < value->count; i++) {
         struct node *item = value->items[i];
         struct place inner = place_item(at, value, i);
         if (item->kind == NODE_SCALAR && item->type == TYPE_FLOAT) {

@@ -49,10 +49,19 @@ static const char *as_text(const struct node *node, char *buffer)
 
 /* ---- scalars ---- */
 
-static struct node *typed_text(struct load *load, const struct node *node)
+/* Text is what it is: the node itself, which nobody else has. */
+static struct node *same_text(struct load *load, struct node *node)
+{
+    char buffer[64];
+    return node->kind == NODE_SCALAR && node->type == TYPE_STRING ? node : text_node(load, node, as_text(node, buffer));
+}
+
+static struct node *typed_text(struct load *load, struct node *node)
 {
     char buffer[64];
     const char *text = as_text(node, buffer);
+    if (node->type == TYPE_STRING)
+        return text[0] == '\0' ? NOTHING : node;
     return text[0] == '\0' ? NOTHING : text_node(load, node, text);
 }
 
@@ -233,23 +242,31 @@ static void append(struct load *load, struct node *list, struct node *item)
         load->out_of_memory = true;
 }
 
-static struct node *typed_texts(struct load *load, const struct node *node)
+/* A number with a fraction is no text to Compose, where a whole one is. */
+static bool refuse_fraction(struct load *load, const struct place *at, const struct node *node)
 {
-    char buffer[64];
+    if (node->kind != NODE_SCALAR || node->type != TYPE_FLOAT)
+        return false;
+    load_error(load, at, "%.60s is a number with a fraction, where text belongs; put it in quotes", node->text);
+    return true;
+}
+
+static struct node *typed_texts(struct load *load, struct node *node)
+{
     struct node *list = new_list(load, node);
     if (list == NULL || node_is_null(node))
         return NOTHING;
     list->damaged = node->damaged;
     if (node->kind == NODE_SCALAR)
-        append(load, list, text_node(load, node, node->text));
+        append(load, list, same_text(load, node));
     for (size_t i = 0; node->kind == NODE_LIST && i < node->count; i++)
         if (node->items[i]->kind == NODE_SCALAR)
-            append(load, list, text_node(load, node->items[i], as_text(node->items[i], buffer)));
+            append(load, list, same_text(load, node->items[i]));
     return list->count > 0 ? list : NOTHING;
 }
 
 /* Text is split like a shell's words. null is not there; an empty list is, and clears the image's. */
-static struct node *typed_command(struct load *load, const struct place *at, const struct node *node)
+static struct node *typed_command(struct load *load, const struct place *at, struct node *node)
 {
     struct node *list = new_list(load, node);
     if (list == NULL || node_is_null(node))
@@ -265,12 +282,14 @@ static struct node *typed_command(struct load *load, const struct place *at, con
         load->out_of_memory = true;
     else if (code < 0)
         load_error(load, at, "the command %s", why);
+    else if (why != NULL)
+        load_unsupported(load, at, "the command %s", why);
     for (size_t i = 0; code == 0 && i < words.count; i++)
         append(load, list, text_node(load, node, words.items[i]));
     return code == 0 ? list : NOTHING;
 }
 
-static struct node *typed_test(struct load *load, const struct place *at, const struct node *node)
+static struct node *typed_test(struct load *load, const struct place *at, struct node *node)
 {
     (void)at;
     if (node->kind == NODE_LIST)
@@ -332,12 +351,29 @@ static struct node *typed_pairs(struct load *load, const struct place *at, const
             key = text_node(load, value, arena_copy(&load->nodes, text, count));
             text += count + (text[count] == '=');
         }
-        struct node *out = none && keep_none ? scalar_node(load, value, TYPE_NULL, "")
-                                             : text_node(load, value, none ? "" : text);
+        struct node *out = none && keep_none                     ? scalar_node(load, value, TYPE_NULL, "")
+                           : !list && value->type == TYPE_STRING ? value
+                                                                 : text_node(load, value, none ? "" : text);
         put_pair(load, &index, key, out);
     }
     node_index_fini(&index);
     return map->count > 0 ? map : NOTHING;
+}
+
+/* id, or "id: path". */
+static struct node *typed_keys(struct load *load, const struct node *node)
+{
+    char buffer[64];
+    struct node *list = new_list(load, node);
+    const struct node_entry **sorted = node->kind == NODE_MAP ? node_sorted(&load->nodes, node) : NULL;
+    for (size_t i = 0; list != NULL && sorted != NULL && i < node->count; i++) {
+        const char *path = as_text(sorted[i]->value, buffer);
+        append(load, list,
+               text_node(load, sorted[i]->value,
+                         path[0] == '\0' ? sorted[i]->key->text
+                                         : arena_format(&load->nodes, "%s: %s", sorted[i]->key->text, path)));
+    }
+    return list != NULL && list->count > 0 ? list : NOTHING;
 }
 
 static struct node *typed_option_lists(struct load *load, const struct node *node)
@@ -438,13 +474,18 @@ static void add_always(struct load *load, const struct section *section, struct 
         const struct key *row = &section->keys[i];
         bool command = row->kind != NULL && row->kind->becomes == AS_COMMAND;
         bool always = row->kind != NULL && row->kind->becomes == AS_SECTION_ALWAYS;
-        if ((!command && !always) || node_get(map, row->name) != NULL)
+        if ((!command && !always && !row->always) || node_get(map, row->name) != NULL)
             continue;
-        struct node *value = command ? scalar_node(load, at, TYPE_NULL, "") : new_map(load, at);
+        bool text = row->always && row->kind->becomes != AS_COUNT;
+        struct node *value = command       ? scalar_node(load, at, TYPE_NULL, "")
+                             : row->always ? scalar_node(load, at, text ? TYPE_STRING : TYPE_INT,
+                                                         row->kind->becomes == AS_TEXT ? "" : "0")
+                                           : new_map(load, at);
         struct node *key = text_node(load, at, row->name);
         if (value == NULL || key == NULL)
             return;
-        value->json_only = value->implied = true;
+        value->implied = true;
+        value->json_only = !row->always;
         if (always)
             add_always(load, row->kind->section, value, at);
         put(load, map, key, value, row);
@@ -573,6 +614,11 @@ static struct node *convert(struct load *load, const struct place *at, const str
     case AS_DEVICE_COUNT:
         return typed_device_count(load, at, kind, node);
     case AS_TEXTS:
+        for (size_t i = 0; node->kind == NODE_LIST && i < node->count; i++) {
+            struct place item = place_item(at, node, i);
+            if (refuse_fraction(load, &item, node->items[i]))
+                return NOTHING;
+        }
         return typed_texts(load, node);
     case AS_COMMAND:
         return typed_command(load, at, node);
@@ -582,6 +628,18 @@ static struct node *convert(struct load *load, const struct place *at, const str
     case AS_VARIABLES:
     case AS_OPTIONS:
         return typed_pairs(load, at, kind, node);
+    case AS_STRICT_OPTIONS:
+        for (size_t i = 0; i < node->count; i++) {
+            struct place inner = place_key(at, &node->entries[i]);
+            const struct node *value = node->entries[i].value;
+            if (value->kind == NODE_SCALAR && value->type != TYPE_FLOAT && value->type != TYPE_BOOL)
+                continue;
+            load_error(load, &inner, "takes text, not %s; put it in quotes", node_describe(value));
+            return NOTHING;
+        }
+        return typed_pairs(load, at, kind, node);
+    case AS_SSH:
+        return typed_keys(load, node);
     case AS_OPTION_LISTS:
         return typed_option_lists(load, node);
     case AS_HOSTS:

@@ -88,6 +88,25 @@ int value_go_bool(const char *text, bool *out)
     return -EINVAL;
 }
 
+/* 1e3, with its unit behind it. */
+static int exponent_size(const char *text, const char *unit_set, uint64_t *out_bytes)
+{
+    char *end;
+    double number = strtod(text, &end);
+    const char *unit = *end == '\0' ? NULL : strchr(unit_set, *end | 0x20);
+    if (end == text || text[0] == '-' || text[0] == '+' || !isfinite(number) || (*end != '\0' && unit == NULL) ||
+        text[0] == 'n' || text[0] == 'i' || strpbrk(text, "xX") != NULL)
+        return -EINVAL;
+    for (long i = 0; unit != NULL && i <= unit - unit_set; i++)
+        number *= 1024;
+    if (unit != NULL && end[1] != '\0' && strcasecmp(end + 1, "b") != 0 && strcasecmp(end + 1, "ib") != 0)
+        return -EINVAL;
+    if (number >= 9.2e18)
+        return -ERANGE;
+    *out_bytes = (uint64_t)number;
+    return 0;
+}
+
 int value_size(const char *text, uint64_t *out_bytes)
 {
     enum { PLACES = 6 }; /* a fraction's digits that count */
@@ -95,6 +114,8 @@ int value_size(const char *text, uint64_t *out_bytes)
     uint64_t scaled;
     const char *s;
     int code = decimal_read(text, PLACES, &scaled, &s);
+    if (code == 0 && (*s | 0x20) == 'e')
+        return exponent_size(text, units, out_bytes);
     if (code < 0)
         return code;
     s += *s == ' ';
@@ -371,44 +392,96 @@ static bool is_space(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
+/* Where a command's reader stands: inside which marks. */
+struct marks {
+    bool single, twofold, back, round;
+};
+
+static bool is_inside(const struct marks *m)
+{
+    return m->single || m->twofold || m->back || m->round;
+}
+
+/* Marks that stay in the word: `...` and $(...). False: a round bracket without a dollar sign. */
+static bool take_shell_mark(struct marks *m, char c, const struct text *word)
+{
+    bool quoted = m->single || m->twofold;
+    if (c == '`' && !quoted && !m->round)
+        m->back = !m->back;
+    else if (c == ')' && !quoted && !m->back)
+        m->round = !m->round;
+    else if (c == '(' && !quoted && !m->back) {
+        if (m->round || word->count == 0 || word->bytes[word->count - 1] != '$')
+            return false;
+        m->round = true;
+    }
+    return true;
+}
+
+static bool take_quote(struct marks *m, char c)
+{
+    if (c == '"' && !m->single && !m->round)
+        m->twofold = !m->twofold;
+    else if (c == '\'' && !m->twofold && !m->round)
+        m->single = !m->single;
+    else
+        return false;
+    return true;
+}
+
 int value_split(struct arena *arena, const char *text, shoal_strings_t *out, const char **out_why)
 {
+    static const char shell[] =
+        "needs a shell (it has one of ; & | < > ` $( outside of quotes); write [\"sh\", \"-c\", "
+        "\"...\"]";
     shoal_strings_t list = {0};
     size_t room = 0;
     struct text word = {0};
-    char quote = '\0';
-    bool begun = false;
+    struct marks marks = {0};
+    bool begun = false, escaped = false;
     int code = 0;
     *out_why = NULL;
     for (const char *s = text; code == 0 && *s != '\0'; s++) {
-        if (*s == '\\' && quote != '\'') {
-            if (*++s == '\0') {
-                *out_why = "ends in a backslash";
-                break;
-            }
-            text_add(&word, *s == 'n' ? "\n" : *s == 't' ? "\t" : s, 1); /* as Compose reads them */
-            begun = true;
-        } else if (quote != '\0' ? *s == quote : (*s == '\'' || *s == '"')) {
-            quote = quote != '\0' ? '\0' : *s;
-            begun = true;
-        } else if (quote == '\0' && is_space(*s)) {
+        if (!escaped && *s == '\\' && !marks.single) {
+            escaped = true;
+            continue;
+        }
+        if (escaped || (is_space(*s) && is_inside(&marks))) {
+            text_add(&word, s, 1);
+            begun = begun || escaped;
+            escaped = false;
+            continue;
+        }
+        if (is_space(*s)) {
             code = begun ? append(arena, &list, &room, &word) : 0;
             begun = false;
-        } else if (quote == '\0' && strchr(";&|<>()`", *s) != NULL) {
-            *out_why = "needs a shell (one of ; & | < > ( ) ` is not quoted); write [\"sh\", \"-c\", \"...\"]";
-            break;
-        } else {
-            text_add(&word, s, 1);
-            begun = true;
+            continue;
         }
+        if (take_quote(&marks, *s)) {
+            begun = true;
+            continue;
+        }
+        if (!take_shell_mark(&marks, *s, &word)) {
+            *out_why = "has a ( without a $ before it";
+            code = -EINVAL;
+        }
+        if (strchr(";&|<>", *s) != NULL && !is_inside(&marks)) {
+            begun = begun && !(*s == '>' && word.count > 0 && word.bytes[0] >= '0' && word.bytes[0] <= '9');
+            *out_why = shell;
+            break; /* Compose leaves out the rest, without a word */
+        }
+        if (*s == '`' || marks.round)
+            *out_why = shell;
+        text_add(&word, s, 1);
+        begun = true;
     }
-    if (*out_why == NULL && quote != '\0')
-        *out_why = "has a quote that is not closed";
-    if (code == 0 && *out_why == NULL && begun)
+    if (code == 0 && (escaped || is_inside(&marks))) {
+        *out_why = escaped ? "ends in a backslash" : "has a quote that is not closed";
+        code = -EINVAL;
+    }
+    if (code == 0 && begun)
         code = append(arena, &list, &room, &word);
     text_free(&word);
-    if (code == 0 && *out_why != NULL)
-        code = -EINVAL;
     if (code == 0)
         *out = list;
     return code;

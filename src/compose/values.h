@@ -28,8 +28,9 @@ void value_float_text(double number, unsigned bits, int exponent_from, char out[
 int value_duration(const char *text, int64_t *out_ns);
 void value_duration_text(int64_t ns, char out[40]);
 
-/* Split a command as a shell would, with quotes and backslashes alone, into items of the arena.
- * -EINVAL and *out_why when it needs a shell or is not closed; -ENOMEM. */
+/* Split a command as Compose does: at blanks, with quotes and backslashes, into items of the arena. -EINVAL and *out_why
+ * when a quote is not closed; -ENOMEM. 0 and *out_why: it is meant for a shell, which Compose does not see: out is what it
+ * makes of it. */
 int value_split(struct arena *arena, const char *text, shoal_strings_t *out, const char **out_why);
 
 /* Make a path lexically clean ("/a/./b/../c" is "/a/c"), relative ones starting at dir, which is absolute. */

@@ -124,9 +124,8 @@ static const struct row service_rows[] = {
     {"command: ''", " command="},
     {"command: ", ""},
     {"command: [sleep, 10]", "5:22: error: web.command.1: 10 is a number, where text belongs; put it in quotes\n"},
-    {"command: a; b",
-     "5:5: error: web.command: the command needs a shell (one of ; & | < > ( ) ` is not quoted); write "
-     "[\"sh\", \"-c\", \"...\"]\n"},
+    {"command: a; b", "5:5: error: web.command: the command needs a shell (it has one of ; & | < > ` $( outside of "
+                      "quotes); write [\"sh\", \"-c\", \"...\"]\n"},
     {"entrypoint: [/init]", " entrypoint=/init"},
     {"entrypoint: {a: b}", "5:5: error: web.entrypoint: takes text or a list of texts, not a mapping\n"},
     {"environment: {A: 1.10, B: yes, C: true, D: 0x10, E: , USER: , F: '', G: null}",
