@@ -122,6 +122,7 @@ struct key {
     size_t offset;                 /* of the member in object, for the plain readers */
     const struct section *section; /* read_nested: what is inside */
     int64_t min, max;              /* plain readers; max 0: none */
+    int64_t scale;                 /* min and max are in parts of so many; 0: in ones */
     bool needed;                   /* the language asks for it */
     bool always;                   /* printed even when it is zero */
     const char *json_name;         /* where JSON's differs */
