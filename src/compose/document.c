@@ -112,18 +112,21 @@ void compose_print_manual(FILE *out)
         "${NAME:?message}, ${NAME?message}, ${NAME:+other}, ${NAME+other}; $$ is a dollar sign. They come from the "
         "environment, then from the files of *--env-file*, or from .env in the project's directory.\n\n"
         "# SEVERAL FILES\n\n"
-        "Files named by several *-f* are merged, the later over the earlier: mappings key by key, lists end to end, other "
+        "Files named by several *-f* are merged, the later over the earlier: mappings key by key, lists end to end, "
+        "other "
         "values replaced. Variables, labels and the like are one for each name, ports and mounts one for each target; "
         "_command_, _entrypoint_ and _healthcheck.test_ are replaced. The tag _!reset_ takes a value away, _!override_ "
         "puts one in its place unmerged. Without *-f* the file is compose.yaml, compose.yml, docker-compose.yml or "
-        "docker-compose.yaml here or in a directory above, and compose.override.yml or the like beside it.\n\n# KEYS\n\n",
+        "docker-compose.yaml here or in a directory above, and compose.override.yml or the like beside it.\n\n# "
+        "KEYS\n\n",
         out);
     for (size_t i = 0; i < visit.count; i++)
         print_section(out, visit.seen[i]);
-    (void)fputs("# LIMITS\n\nA file has up to 10 MiB, 600,000 values (aliases counted as often as they are used) and 64 "
-                "levels; all files of a fleet together up to 64 MiB; an environment file up to 1 MiB; a fleet up to "
-                "100,000 ports.\n\n# SEE ALSO\n\n*shoal*(1)\n",
-                out);
+    (void)fputs(
+        "# LIMITS\n\nA file has up to 10 MiB, 600,000 values (aliases counted as often as they are used) and 64 "
+        "levels; all files of a fleet together up to 64 MiB; an environment file up to 1 MiB; a fleet up to "
+        "100,000 ports.\n\n# SEE ALSO\n\n*shoal*(1)\n",
+        out);
 }
 
 /* ---- Markdown ---- */

@@ -102,12 +102,13 @@ struct filling {
     const struct place *at;
     struct environment *into;
     const struct node *own; /* a service's environment: it is looked at behind the fleet's; may be NULL */
+    bool alone;             /* only what these files say is seen */
 };
 
 static const char *look_up(void *data, const char *name)
 {
     const struct filling *f = data;
-    const char *value = load_variable(f->load, name);
+    const char *value = f->alone ? NULL : load_variable(f->load, name);
     const struct node *own = value == NULL ? node_get(f->own, name) : NULL;
     if (own != NULL && own->kind == NODE_SCALAR && own->type != TYPE_NULL)
         return own->text;
@@ -171,7 +172,7 @@ static int fill_from(struct filling *f, const char *path, const char *format)
 bool load_variables_file(struct load *load, const struct place *at, struct environment *into, const char *path,
                          bool optional)
 {
-    struct filling f = {load, at, into, NULL};
+    struct filling f = {load, at, into, NULL, false};
     int code = fill_from(&f, path, NULL);
     if (code == -ENOENT && !optional)
         load_error(load, at, "%s: there is no such file", path);
@@ -205,7 +206,7 @@ void load_dotenv(struct load *load)
     if ((files != NULL && files[0] != NULL) || is_disabled(load))
         return;
     const char *path = value_path(&load->nodes, load->directory, ".env");
-    struct filling f = {load, &nowhere, load->variables, NULL};
+    struct filling f = {load, &nowhere, load->variables, NULL, false};
     if (LOAD_GOT(load, path) && !load_is_directory(load, path))
         (void)fill_from(&f, path, NULL);
 }
@@ -230,10 +231,26 @@ static const char *text_of(const struct node *map, const char *key)
     return node == NULL || node->kind != NODE_SCALAR || node->type == TYPE_NULL ? NULL : node->text;
 }
 
-static void put_node(struct load *load, struct node *map, const char *key, struct node *value)
+/* A key of a service, in its row's place. */
+static void put_row(struct load *load, struct node *service, const char *key, struct node *value)
 {
-    if (LOAD_GOT(load, value) && !node_put(&load->nodes, map, key, value))
+    struct node_entry *before = node_find(service, key);
+    if (before != NULL) {
+        before->value = value;
+        return;
+    }
+    const struct node_entry entry = {node_new_text(&load->nodes, value, key), value, find_key(&service_section, key)};
+    if (!LOAD_GOT(load, entry.key))
+        return;
+    if (!node_put_entry(&load->nodes, service, &entry))
         load->out_of_memory = true;
+    for (size_t i = service->count - 1; i > 0; i--) {
+        const struct key *row = service->entries[i - 1].row;
+        if (row != NULL && row < entry.row)
+            break;
+        service->entries[i] = service->entries[i - 1];
+        service->entries[i - 1] = entry;
+    }
 }
 
 /* A mapping of the files' variables, then those of `own` over them. Both keep the order they came in. */
@@ -284,7 +301,7 @@ static void read_env_files(struct load *load, const struct place *at, struct nod
         struct place item = place_item(&list_at, files->value, i);
         const char *path = text_of(entry, "path"), *required = text_of(entry, "required");
         const char *format = text_of(entry, "format");
-        struct filling f = {load, &item, &variables, own};
+        struct filling f = {load, &item, &variables, own, false};
         if (format != NULL && strcmp(format, "raw") != 0 && strcmp(format, ".env") != 0) {
             load_error(load, &item, "the format \"%.60s\" is unknown; raw is the other one", format);
             continue;
@@ -297,7 +314,7 @@ static void read_env_files(struct load *load, const struct place *at, struct nod
     struct node *all = combine(load, files->value, &variables, own);
     environment_free(&variables);
     if (all != NULL && all->count > 0)
-        put_node(load, service, "environment", all);
+        put_row(load, service, "environment", all);
     files = node_find(service, "env_file");
     if (files != NULL && !load->keep_env_files)
         node_remove(service, files);
@@ -312,14 +329,14 @@ static void read_label_files(struct load *load, const struct place *at, struct n
     struct place list_at = place_key(at, files);
     for (size_t i = 0; i < files->value->count; i++) {
         struct place item = place_item(&list_at, files->value, i);
-        struct filling f = {load, &item, &labels, NULL};
+        struct filling f = {load, &item, &labels, NULL, true};
         if (fill_from(&f, files->value->items[i]->text, NULL) == -ENOENT)
             load_error(load, &item, "%s: there is no such file", files->value->items[i]->text);
     }
     struct node *all = combine(load, files->value, &labels, node_get(service, "labels"));
     environment_free(&labels);
     if (all != NULL && all->count > 0)
-        put_node(load, service, "labels", all);
+        put_row(load, service, "labels", all);
     files = node_find(service, "label_file");
     if (files != NULL)
         node_remove(service, files);

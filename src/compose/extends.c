@@ -168,8 +168,14 @@ void apply_extends(struct load *load, struct node *root, const struct reset *res
     if (services == NULL)
         return;
     struct place at = place_key(&top, services);
-    if (services->value->kind != NODE_MAP)
-        return; /* said when it is checked */
+    if (node_is_null(services->value))
+        load_error(load, &at, "has no value; it takes a mapping");
+    if (services->value->kind != NODE_MAP) {
+        if (node_is_null(services->value))
+            node_remove(root, services);
+        root->damaged = true;
+        return; /* what else it is, is said when it is checked */
+    }
     const struct scope scope = {path, directory, services->value, resets};
     for (size_t i = 0; i < services->value->count && !load->out_of_memory; i++) {
         struct place inner = place_key(&at, &services->value->entries[i]);

@@ -102,6 +102,7 @@ struct kind {
     bool unsigned_value;      /* a number is not negative */
     bool strict;              /* a number in quotes is none */
     bool keep_zero;           /* 0 says something here, though Compose does not print it */
+    bool yaml_zero;           /* ... but in YAML */
     int64_t min, max;
     enum merge merge;
     enum same same;

@@ -252,7 +252,7 @@ static void read_hard(struct load *load, const struct place *at, const struct ke
     draft->hard_set = take_ulimit(load, at, value, &draft->hard);
 }
 
-static const struct kind ulimit_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .keep_zero = true,
+static const struct kind ulimit_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .keep_zero = true, .yaml_zero = true,
                                         .what = "a whole number"};
 
 static const struct key ulimit_keys[] = {

@@ -287,6 +287,16 @@ static const char *grant_target(struct load *load, const struct node *item, cons
     return arena_format(&load->nodes, "%s/%s", folder, text_of(item, "source", "<nil>"));
 }
 
+/* A port that is published as a number is another one than one published as text: so Compose has it. */
+static const char *port_identity(struct load *load, const struct node *item)
+{
+    const struct node *published = node_get(item, "published");
+    const char *mark = published != NULL && node_is(published, TYPE_INT) ? "number " : "";
+    return arena_format(&load->nodes, "%s:%s%s:%s/%s", text_of(item, "host_ip", "0.0.0.0"), mark,
+                        text_of(item, "published", "<nil>"), text_of(item, "target", ""),
+                        text_of(item, "protocol", "tcp"));
+}
+
 /* What tells an item from others; NULL: nothing does. */
 static const char *identity(struct load *load, enum same same, const struct node *item)
 {
@@ -305,10 +315,7 @@ static const char *identity(struct load *load, enum same same, const struct node
     case SAME_VALUE:
         return scalar ? item->text : NULL;
     case SAME_PORT:
-        return scalar ? item->text
-                      : arena_format(&load->nodes, "%s:%s:%s/%s", text_of(item, "host_ip", "0.0.0.0"),
-                                     text_of(item, "published", "<nil>"), text_of(item, "target", ""),
-                                     text_of(item, "protocol", "tcp"));
+        return scalar ? item->text : port_identity(load, item);
     case SAME_CONFIG:
         return grant_target(load, item, "");
     case SAME_SECRET:

@@ -138,7 +138,7 @@ static enum node_type scalar_type(struct composer *c, const yaml_event_t *event,
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (tag == NULL || (plain && own_tag(tag) != TAG_NONE))
         return plain ? node_resolve(text, count) : TYPE_STRING;
-    if (tag[0] == '!' || is_tag(tag, "tag:yaml.org,2002:merge"))
+    if (tag[0] == '!' || is_tag(tag, "tag:yaml.org,2002:merge") || is_tag(tag, "tag:yaml.org,2002:binary"))
         return TYPE_STRING;
     const yaml_mark_t *at = &event->start_mark;
     for (size_t i = 0; i < COUNT(tags); i++) {
@@ -154,6 +154,33 @@ static enum node_type scalar_type(struct composer *c, const yaml_event_t *event,
     }
     mistake(c, mark_line(at), mark_column(at), "the tag \"%.60s\" is unknown", (const char *)tag);
     return TYPE_STRING;
+}
+
+/* !!binary: base64 with blanks in it, RFC 4648. NULL and a mistake when it is none, or none of a text. */
+static char *decode_binary(struct composer *c, const yaml_mark_t *at, const char *text, size_t *count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = arena_alloc(c->arena, *count + 1);
+    uint32_t bits = 0;
+    size_t have = 0, used = 0;
+    const char *s = text;
+    for (; out != NULL && *s != '\0' && *s != '='; s++) {
+        const char *digit = strchr(digits, *s);
+        if (strchr(" \n\r\t", *s) != NULL)
+            continue;
+        if (digit == NULL)
+            break;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        have += 6;
+        if (have >= 8)
+            out[used++] = (char)(bits >> (have -= 8));
+    }
+    if (out != NULL && (s[strspn(s, "= \n\r\t")] != '\0' || memchr(out, '\0', used) != NULL)) {
+        mistake(c, mark_line(at), mark_column(at), "the text is not base64 of a text, as its tag !!binary says");
+        used = 0;
+    }
+    *count = used;
+    return out;
 }
 
 static int compose_scalar(struct composer *c, const yaml_event_t *event, struct node **out)
@@ -173,6 +200,10 @@ static int compose_scalar(struct composer *c, const yaml_event_t *event, struct 
         return -ENOMEM;
     node->text = arena_copy(c->arena, text, count);
     if (node->text == NULL)
+        return -ENOMEM;
+    const yaml_char_t *tag = event->data.scalar.tag;
+    if (tag != NULL && is_tag(tag, "tag:yaml.org,2002:binary") &&
+        (node->text = decode_binary(c, at, node->text, &count)) == NULL)
         return -ENOMEM;
     node->count = node->text_bytes = (uint32_t)count;
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;

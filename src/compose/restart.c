@@ -128,12 +128,13 @@ static void read_factor(struct load *load, const struct place *at, const struct 
 static const struct key restart_keys[] = {
     {"backoff", .read = read_duration, .offset = offsetof(struct restart_draft, first_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "Delay before the first new start. Default 100ms."},
-    {"factor", .read = read_factor, .offset = offsetof(struct restart_draft, factor_millionths), .scale = 1000000, .min = 1000000,
-     .max = 100000000, .form = "number", .doc = "What each further delay is multiplied by, 1 to 100. Default 2."},
+    {"factor", .read = read_factor, .offset = offsetof(struct restart_draft, factor_millionths), .scale = 1000000,
+     .min = 1000000, .max = 100000000, .form = "number",
+     .doc = "What each further delay is multiplied by, 1 to 100. Default 2."},
     {"max", .read = read_duration, .offset = offsetof(struct restart_draft, max_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "The longest delay. Default 60s."},
-    {"jitter", .read = read_factor, .offset = offsetof(struct restart_draft, jitter_millionths), .scale = 1000000, .max = 1000000,
-     .form = "number", .doc = "How much of a delay is left to chance, 0 to 1. Default 0.1."},
+    {"jitter", .read = read_factor, .offset = offsetof(struct restart_draft, jitter_millionths), .scale = 1000000,
+     .max = 1000000, .form = "number", .doc = "How much of a delay is left to chance, 0 to 1. Default 0.1."},
     {"reset", .read = read_duration, .offset = offsetof(struct restart_draft, reset_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "A container that ran this long begins at *backoff* again. Default 10s."},
 };

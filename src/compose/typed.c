@@ -124,7 +124,7 @@ static struct node *typed_count(struct load *load, const struct place *at, const
         return NOTHING;
     struct node *number = int_node(load, node, value);
     if (number != NULL && value == 0 && !keep)
-        number->json_only = number->yaml_only = true; /* in neither */
+        number->yaml_only = true, number->json_only = !kind->yaml_zero;
     if (number != NULL)
         number->decimal = node->type == TYPE_INT && node->text[0] != '0';
     return number;
@@ -539,7 +539,7 @@ static struct node *typed_ulimit(struct load *load, const struct place *at, cons
     for (size_t i = 0; map != NULL && i < COUNT(ends); i++) {
         struct node *zero = int_node(load, node, 0);
         if (zero != NULL)
-            zero->json_only = zero->yaml_only = true;
+            zero->yaml_only = true;
         put(load, map, text_node(load, node, ends[i]), zero, find_key(&ulimit_section, ends[i]));
     }
     return map;
