@@ -379,6 +379,8 @@ static void put_yaml_scalar(struct printer *p, const struct node *node, unsigned
         put_time(p->out, node);
     else if (node->type == TYPE_FLOAT && node_float(node, &value) && !isfinite(value))
         text_add_string(p->out, isnan(value) ? ".nan" : value < 0 ? "-.inf" : ".inf");
+    else if (node->type == TYPE_FLOAT && node_float(node, &value) && value == 0 && signbit(value))
+        text_add_string(p->out, "-0.0"); /* -0 would be a whole number, and those have no sign then */
     else
         text_add_string(p->out, node_number_text(node, number));
     text_add_string(p->out, "\n");

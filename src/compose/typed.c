@@ -513,7 +513,8 @@ static struct node *typed_section(struct load *load, const struct place *at, con
         put(load, map, entry->key, value, row);
         map->damaged = map->damaged || (value != NULL && value->damaged);
     }
-    qsort(map->entries, map->count, sizeof *map->entries, compare_rows);
+    if (map->count > 1)
+        qsort(map->entries, map->count, sizeof *map->entries, compare_rows);
     size_t written = 0;
     for (size_t i = 0; i < map->count; i++)
         written += !map->entries[i].value->json_only && !map->entries[i].value->yaml_only;
