@@ -120,6 +120,15 @@ static void put_break(struct printer *p, unsigned depth)
         text_add_string(p->out, "  ");
 }
 
+/* Variables are not looked for in keys: their dollar signs stay single. */
+static void put_key(struct printer *p, void (*put)(struct printer *, const char *), const char *key)
+{
+    bool dollars = p->dollars;
+    p->dollars = false;
+    put(p, key);
+    p->dollars = dollars;
+}
+
 static void put_json_map(struct printer *p, const struct node *map, unsigned depth)
 {
     size_t count = 0;
@@ -129,7 +138,7 @@ static void put_json_map(struct printer *p, const struct node *map, unsigned dep
         const struct key *row = entries[i]->row;
         text_add_string(p->out, i > 0 ? "," : "");
         put_break(p, depth + 1);
-        put_json_string(p, row != NULL && row->json_name != NULL ? row->json_name : entries[i]->key->text);
+        put_key(p, put_json_string, row != NULL && row->json_name != NULL ? row->json_name : entries[i]->key->text);
         text_add_string(p->out, p->compact ? ":" : ": ");
         put_json(p, entries[i]->value, depth + 1);
     }
@@ -363,6 +372,11 @@ static void put_yaml_text(struct printer *p, const char *text, bool key, unsigne
         text_add_string(p->out, "\n");
 }
 
+static void put_yaml_key(struct printer *p, const char *text)
+{
+    put_yaml_text(p, text, true, 0);
+}
+
 static void put_yaml_scalar(struct printer *p, const struct node *node, unsigned depth)
 {
     char number[64];
@@ -432,7 +446,7 @@ static void put_yaml(struct printer *p, const struct node *node, unsigned depth,
             put_indent(p, depth);
         bool long_key = entries[i]->key->count > 300; /* libyaml's limit is 1,024 characters, escapes and all */
         text_add_string(p->out, long_key ? "? " : "");
-        put_yaml_text(p, entries[i]->key->text, true, depth);
+        put_key(p, put_yaml_key, entries[i]->key->text);
         if (long_key) {
             text_add_string(p->out, "\n");
             put_indent(p, depth);

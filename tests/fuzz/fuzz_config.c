@@ -12,8 +12,9 @@ static int read_fixed(const char *path, size_t limit, char **out_bytes, size_t *
     static const struct {
         const char *ending, *text;
     } files[] = {{".env", "A=1\nB=\"two $A\"\nexport C='x'\nD\n"},
-                 {"/ext.yaml", "services: {a: {image: x, extends: b, env_file: [a.env], volumes: ['./v:/v']}, b: {labels: "
-                               "{l: m}}, c: {extends: {file: ext.yaml, service: a}}}\n"},
+                 {"/ext.yaml",
+                  "services: {a: {image: x, extends: b, env_file: [a.env], volumes: ['./v:/v']}, b: {labels: "
+                  "{l: m}}, c: {extends: {file: ext.yaml, service: a}}}\n"},
                  {"/inc.yaml", "services: {i: {image: \"${A}\", networks: [n]}}\nnetworks: {n: }\nvolumes: {v: }\n"}};
     (void)limit;
     for (size_t i = 0; i < COUNT(files); i++) {
@@ -60,8 +61,9 @@ static char *config(const char *text, bool json, struct said *said)
  * and what is beyond a limit once it is written out. */
 static bool is_known(const struct said *said)
 {
-    static const char *const words[] = {"there is no service", "is not a key; write default", "more than", "larger than",
-                                        "too large", "out of memory", "has no source", "is defined in the included"};
+    static const char *const words[] = {
+        "there is no service", "is not a key; write default", "more than", "larger than", "too large", "out of memory",
+        "has no source",       "is defined in the included"};
     for (size_t i = 0; i < COUNT(words); i++)
         if (strstr(said->first, words[i]) != NULL)
             return true;
