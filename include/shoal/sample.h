@@ -42,6 +42,10 @@ typedef struct shoal_fleet_sample {
     uint64_t time_usec;
     const char *project;
     uint64_t running, starting, backoff, exited, starts, deaths;
+    uint64_t parked; /* of those that wait for their start: only execve is left to do */
+    struct {         /* network namespaces made ahead: now ready, now lent; made and used again since the start */
+        uint64_t ready, lent, made, reused;
+    } pool;
 } shoal_fleet_sample_t;
 
 #endif

@@ -152,6 +152,7 @@ typedef struct shoal_service {
     unsigned replicas;
     char *container_name;
     shoal_restart_t restart;
+    unsigned warm;   /* x-shoal.warm: this many that wait for their start are kept parked just before execve */
     int stop_signal; /* SIGTERM unless written */
     uint64_t stop_grace_ms;
     size_t dependency_count;
@@ -204,6 +205,8 @@ typedef struct shoal_spec {
     shoal_volume_t *volumes;
     bool degrade;              /* x-shoal.degrade: go on without controllers that the host lacks */
     unsigned starts_in_flight; /* x-shoal.starts_in_flight: 0 the default */
+    bool pool_set;             /* else the fleet's size decides */
+    unsigned pool;             /* x-shoal.pool: network namespaces kept ready, per network; 0 none */
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

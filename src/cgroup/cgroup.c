@@ -78,16 +78,21 @@ int cgroup_fd(const struct cgroup *cgroup)
     return cgroup->dir_fd;
 }
 
+void cgroup_close_fd(struct cgroup *cgroup)
+{
+    base_close_fd(&cgroup->dir_fd);
+    cgroup->dir_fd = -1;
+}
+
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err)
 {
-    return cgroup_file_write(cgroup->dir_fd, "cgroup.kill", "1", err); /* since Linux 5.14 */
+    return cgroup_write(cgroup, "cgroup.kill", "1", err); /* since Linux 5.14 */
 }
 
 bool cgroup_is_empty(const struct cgroup *cgroup)
 {
     char text[CGROUP_TEXT];
-    return cgroup_file_read(cgroup->dir_fd, "cgroup.events", text, sizeof text) >= 0 &&
-           cgroup_parse_key(text, "populated") == 0;
+    return cgroup_read(cgroup, "cgroup.events", text, sizeof text) >= 0 && cgroup_parse_key(text, "populated") == 0;
 }
 
 static void on_retry_closed(uv_handle_t *handle)

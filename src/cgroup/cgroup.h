@@ -47,7 +47,8 @@ typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t co
 int cgroup_create(struct cgroup_root *root, const char *name, const shoal_service_t *service, int64_t default_pids,
                   cgroup_event_cb cb, void *data, struct cgroup **out, shoal_error_t *err);
 
-int cgroup_fd(const struct cgroup *cgroup); /* O_PATH-less directory descriptor for CLONE_INTO_CGROUP; borrowed */
+int cgroup_fd(const struct cgroup *cgroup);  /* directory descriptor for CLONE_INTO_CGROUP; borrowed */
+void cgroup_close_fd(struct cgroup *cgroup); /* the first process is in it: nobody needs that descriptor any more */
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err); /* cgroup.kill: every process in it and below */
 bool cgroup_is_empty(const struct cgroup *cgroup);          /* cgroup.events says populated 0 */
 

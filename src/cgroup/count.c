@@ -1,10 +1,9 @@
-/* Counters. Every file is opened on the kept directory, read into the stack and closed: a descriptor per file and container
- * would be the scarcer thing. */
+/* Counters. Every file is opened, read into the stack and closed. */
 #include "cgroup/inside.h"
 
 static bool read_text(const struct cgroup *cgroup, const char *file, char text[CGROUP_TEXT])
 {
-    return cgroup_file_read(cgroup->dir_fd, file, text, CGROUP_TEXT) >= 0;
+    return cgroup_read(cgroup, file, text, CGROUP_TEXT) >= 0;
 }
 
 static void read_number(const struct cgroup *cgroup, const char *file, uint64_t *out)

@@ -22,7 +22,7 @@ static struct cgroup **bucket_of(struct cgroup_root *root, enum watched_file fil
 static bool has_grown(const struct cgroup *cgroup, enum watched_file file, const char *key, uint64_t *seen)
 {
     char text[CGROUP_TEXT];
-    if (cgroup_file_read(cgroup->dir_fd, files[file], text, sizeof text) < 0)
+    if (cgroup_read(cgroup, files[file], text, sizeof text) < 0)
         return false;
     uint64_t value = cgroup_parse_key(text, key);
     if (value == SHOAL_ABSENT || value <= *seen)

@@ -30,6 +30,26 @@ ssize_t cgroup_file_read(int dir_fd, const char *file, char *out, size_t room)
     return count;
 }
 
+/* By the project's directory: a descriptor per container would be the scarcer thing. */
+static void path_of(const struct cgroup *cgroup, const char *file, char out[CGROUP_PATH])
+{
+    (void)snprintf(out, CGROUP_PATH, "%s/%s", cgroup->name, file);
+}
+
+int cgroup_write(const struct cgroup *cgroup, const char *file, const char *value, shoal_error_t *err)
+{
+    char path[CGROUP_PATH];
+    path_of(cgroup, file, path);
+    return cgroup_file_write(cgroup->root->dir_fd, path, value, err);
+}
+
+ssize_t cgroup_read(const struct cgroup *cgroup, const char *file, char *out, size_t room)
+{
+    char path[CGROUP_PATH];
+    path_of(cgroup, file, path);
+    return cgroup_file_read(cgroup->root->dir_fd, path, out, room);
+}
+
 /* Directories only: the files of a cgroup go with it. Depth is the kernel's business (cgroup.max.depth). */
 int cgroup_tree_remove(int dir_fd, const char *name)
 {

@@ -5,7 +5,10 @@
 #include "base/base.h"
 #include "cgroup/cgroup.h"
 
-enum { CGROUP_TEXT = 4096 }; /* a kernfs file that we read fits */
+enum {
+    CGROUP_TEXT = 4096, /* a kernfs file that we read fits */
+    CGROUP_PATH = 512   /* a container's name and a file of its directory */
+};
 
 /* The files of one container's directory whose changes the kernel tells. */
 enum watched_file { WATCH_CGROUP, WATCH_MEMORY, WATCH_PIDS, WATCH_COUNT };
@@ -14,8 +17,8 @@ struct cgroup {
     struct cgroup_root *root;
     struct cgroup *next, **link; /* all of root's */
     char *name;                  /* owned */
-    int dir_fd;
-    int watches[WATCH_COUNT]; /* watch descriptors; -1 none */
+    int dir_fd;                  /* until cgroup_close_fd(); -1 */
+    int watches[WATCH_COUNT];    /* watch descriptors; -1 none */
     struct cgroup *next_watched[WATCH_COUNT];
     cgroup_event_cb cb;
     void *data;
@@ -49,7 +52,9 @@ struct cgroup_root {
 /* file.c: kernfs files and trees */
 int cgroup_file_write(int dir_fd, const char *file, const char *value, shoal_error_t *err);
 ssize_t cgroup_file_read(int dir_fd, const char *file, char *out, size_t room); /* NUL-terminated; or -errno */
-int cgroup_tree_remove(int dir_fd, const char *name);                           /* rmdir, deepest first; -errno */
+int cgroup_write(const struct cgroup *cgroup, const char *file, const char *value, shoal_error_t *err);
+ssize_t cgroup_read(const struct cgroup *cgroup, const char *file, char *out, size_t room);
+int cgroup_tree_remove(int dir_fd, const char *name); /* rmdir, deepest first; -errno */
 
 /* parse.c: the kernel's formats. Foreign bytes: nothing is assumed of them. */
 uint64_t cgroup_parse_number(const char *text);               /* "max" and no number: SHOAL_ABSENT */

@@ -6,37 +6,75 @@
 
 #include "base/base.h"
 
-struct plan_text {
-    struct plan_text *next;
+/* Memory of a plan comes in blocks and goes all at once. */
+struct plan_block {
+    struct plan_block *next;
+    size_t used, room;
     _Alignas(max_align_t) char bytes[];
 };
+enum { BLOCK_BYTES = 16 << 10 };
 
 void plan_init(struct plan *plan)
 {
     *plan = (struct plan){.channel = -1, .fail_at = -1};
 }
 
+static void free_blocks(struct plan_block *block)
+{
+    while (block != NULL) {
+        struct plan_block *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
 void plan_fini(struct plan *plan)
 {
-    while (plan->texts != NULL) {
-        struct plan_text *next = plan->texts->next;
-        free(plan->texts);
-        plan->texts = next;
-    }
+    free_blocks(plan->blocks);
     free(plan->steps);
     plan_init(plan);
 }
 
+void plan_reset(struct plan *plan)
+{
+    struct plan_step *steps = plan->steps;
+    struct plan_block *block = plan->blocks;
+    uint32_t room = plan->room;
+    plan_init(plan);
+    plan->steps = steps;
+    plan->room = room;
+    plan->blocks = block;
+    if (block == NULL)
+        return;
+    free_blocks(block->next);
+    block->next = NULL;
+    block->used = 0;
+}
+
+static struct plan_block *add_block(struct plan *plan, size_t count)
+{
+    size_t room = count > BLOCK_BYTES ? count : BLOCK_BYTES;
+    struct plan_block *block = malloc(sizeof *block + room);
+    if (block == NULL)
+        return NULL;
+    *block = (struct plan_block){.next = plan->blocks, .room = room};
+    plan->blocks = block;
+    return block;
+}
+
 void *plan_room(struct plan *plan, size_t count)
 {
-    struct plan_text *text = calloc(1, sizeof *text + count);
-    if (text == NULL) {
+    size_t aligned = (count + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
+    struct plan_block *block = plan->blocks;
+    if (block == NULL || block->room - block->used < aligned)
+        block = add_block(plan, aligned);
+    if (block == NULL) {
         plan->failed = true;
         return NULL;
     }
-    text->next = plan->texts;
-    plan->texts = text;
-    return text->bytes;
+    void *bytes = block->bytes + block->used;
+    block->used += aligned;
+    return memset(bytes, 0, count);
 }
 
 void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count)
@@ -98,5 +136,7 @@ const char *plan_step_words(const struct plan *plan, uint32_t step)
         return plan->steps[plan->count - 1].what;
     if (step == REPORT_STEP_TABLE)
         return "take a descriptor table of its own";
+    if (step == REPORT_STEP_ARRIVAL)
+        return "wait for the supervisor";
     return step < plan->count ? plan->steps[step].what : "unknown step";
 }

@@ -5,7 +5,8 @@
  *   child to parent   'R' (one byte): the child has a descriptor table of its own
  *                     struct child_report: a step failed, the child is gone
  *                     end of file without a report: execve worked (the socket is close-on-exec)
- *   parent to child   one byte and descriptors (SCM_RIGHTS): what the next STEP_RECEIVE waits for */
+ *   parent to child   one byte and descriptors (SCM_RIGHTS): what the next STEP_RECEIVE waits for. The child waits for
+ *                     the first before it looks at the plan, which the parent may go on building until it sends it. */
 #ifndef CHILD_PLAN_H
 #define CHILD_PLAN_H
 
@@ -47,16 +48,17 @@ struct plan {
     uint32_t count, room;
     uint32_t fd_count; /* filled by the child as it receives */
     int32_t fds[PLAN_FDS_MAX];
-    int32_t channel;         /* the child's end of the socket */
-    int32_t fail_at;         /* test builds: the step that fails with EIO; -1 none */
-    uint32_t at;             /* the step under way, written by the child: tells a kill in the middle from an execve */
-    bool failed;             /* an allocation failed while the plan was built */
-    struct plan_text *texts; /* owned: what the steps point to */
+    int32_t channel;           /* the child's end of the socket */
+    int32_t fail_at;           /* test builds: the step that fails with EIO; -1 none */
+    uint32_t at;               /* the step under way, written by the child: tells a kill in the middle from an execve */
+    bool failed;               /* an allocation failed while the plan was built */
+    struct plan_block *blocks; /* owned: what the steps point to */
 };
 
 /* Building: parent only. Failures are remembered in plan->failed. Texts are borrowed unless plan_keep() made them. */
 void plan_init(struct plan *plan);
 void plan_fini(struct plan *plan);
+void plan_reset(struct plan *plan); /* empty again, with the memory it has */
 const char *plan_keep(struct plan *plan, const char *fmt, ...) SHOAL_PRINTF(2, 3); /* lives as long as the plan */
 void *plan_keep_bytes(struct plan *plan, const void *bytes, size_t count);
 void *plan_room(struct plan *plan, size_t count); /* zeroed; NULL when out of memory */

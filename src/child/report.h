@@ -10,6 +10,7 @@ struct child_report {
 };
 
 #define REPORT_STEP_TABLE UINT32_MAX              /* before the first step: the descriptor table */
+#define REPORT_STEP_ARRIVAL (UINT32_MAX - 2)      /* before the first step: the parent's first message */
 #define REPORT_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
 
 #endif

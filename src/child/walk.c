@@ -206,6 +206,9 @@ void child_walk(void *argument)
     if (report.code == 0) {
         char ready = CHILD_READY;
         (void)call3(SYS_write, plan->channel, (long)&ready, 1);
+        report = (struct child_report){.step = REPORT_STEP_ARRIVAL, .code = run_receive(plan)};
+    }
+    if (report.code == 0) {
         for (uint32_t i = 0; i < plan->count; i++) {
             const struct plan_step *step = &plan->steps[i];
             __atomic_store_n(&plan->at, i, __ATOMIC_RELAXED);

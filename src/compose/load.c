@@ -57,6 +57,16 @@ static void read_in_flight(struct load *load, const struct place *at, const stru
         ((shoal_spec_t *)object)->starts_in_flight = (unsigned)count;
 }
 
+static void read_pool(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    int64_t count;
+    if (!take_integer(load, at, value, key->min, key->max, &count))
+        return;
+    ((shoal_spec_t *)object)->pool_set = true;
+    ((shoal_spec_t *)object)->pool = (unsigned)count;
+}
+
 static void read_fleet_restart(struct load *load, const struct place *at, const struct key *key, struct node *value,
                                void *object)
 {
@@ -69,6 +79,9 @@ static const struct key fleet_x_keys[] = {
      .doc = "Go on without the limits that this host cannot carry out, and say so. Default: refuse."},
     {"starts_in_flight", .read = read_in_flight, .min = 1, .max = 1024, .form = "number",
      .doc = "Containers that are started at the same time, 1 to 1024."},
+    {"pool", .read = read_pool, .min = 0, .max = 64, .form = "number",
+     .doc = "Network namespaces with their link that are kept ready, for each network, 0 to 64. Default: twice "
+            "starts_in_flight, and no more than there are sandboxes on it."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon containers are started again; a service's own goes before it."},
 };

@@ -209,7 +209,19 @@ static void read_x_restart(struct load *load, const struct place *at, const stru
     (void)read_section(load, at, key->section, value, &load->draft->restart);
 }
 
+static void read_warm(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    int64_t count;
+    if (take_integer(load, at, value, key->min, key->max, &count))
+        ((shoal_service_t *)object)->warm = (unsigned)count;
+}
+
 static const struct key service_x_keys[] = {
+    {"warm", .read = read_warm, .min = 0, .max = 10000, .form = "number",
+     .doc =
+         "So many of the containers that wait for their start (for a dependency, or in backoff) are kept parked just "
+         "before *execve*(2): their start is then one wake-up. Default: 0."},
     {"restart", .read = read_x_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon it is started again."},
 };

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "container/inside.h"
+#include "kernel/caps.h"
 #include "kernel/process.h"
 
 static const char *const state_names[CONTAINER_STATE_COUNT] = {
@@ -78,6 +80,9 @@ void container_settle(struct container *c)
         return;
     c->settling = false;
     c->settled = true;
+    if (c->namespace != NULL)
+        net_stock_give(c->stock, c->namespace); /* the cgroup is gone: nobody is in it any more */
+    c->namespace = NULL;
     c->owner->on_settled(c->owner->data, c); /* last: the owner may close c in here */
 }
 
@@ -122,6 +127,21 @@ static int reserve_endpoints(struct container *c, struct net *net, shoal_error_t
     return 0;
 }
 
+/* In a namespace of the stock nobody can hold a capability over the network, nor mount a sysfs, nor set a sysctl of it. */
+static bool can_use_stock(const struct container *c)
+{
+    const shoal_service_t *service = c->service;
+    static const unsigned needed[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BROADCAST, CAP_SYS_ADMIN};
+    uint64_t capabilities = caps_resolve(service->cap_add, service->cap_drop);
+    for (size_t i = 0; i < COUNT(needed); i++)
+        if (capabilities >> needed[i] & 1)
+            return false;
+    for (size_t i = 0; i < service->sysctl_count; i++)
+        if (strncmp(service->sysctls[i].key, "net.", 4) == 0)
+            return false;
+    return service->network_mode != SHOAL_NETWORK_HOST && c->endpoint_count <= 1;
+}
+
 static void publish_network(struct container *c, shoal_event_kind_t kind)
 {
     for (size_t i = 0; i < c->endpoint_count; i++) {
@@ -162,7 +182,7 @@ int container_open(struct container **out, const struct container_options *optio
     c->hosts_path = options->hosts_path;
     c->data = options->data;
     c->first_id = options->first_id;
-    c->pid_fd = -1;
+    c->pid_fd = c->mount_fd = -1;
     c->stage = -1;
     c->settled = true;
     for (int i = 0; i < 2; i++)
@@ -174,6 +194,8 @@ int container_open(struct container **out, const struct container_options *optio
         code = shoal_fail(err, -ENOMEM, "%s", options->name);
     if (code == 0)
         code = reserve_endpoints(c, options->net, err);
+    if (can_use_stock(c))
+        c->stock = options->stock;
     if (code == 0)
         code = open_log(c, options, err);
     if (code < 0) {
@@ -204,6 +226,8 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
         launch_cancel(c);
         return;
     }
+    if (c->preparing)
+        launch_cancel(c);
     if (c->state != CONTAINER_RUNNING)
         return;
     c->stop_asked = true;

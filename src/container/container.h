@@ -50,8 +50,10 @@ struct container_owner {
     void *data;
     /* A transition, or something the kernel said (OOM, LIMIT). For a DIE the owner fills restart and delay_usec. */
     void (*on_event)(void *data, struct container *c, shoal_event_t *event);
-    /* It has ended, or failed to start, and nothing of that run is left but its directory, log and addresses: it may be
-     * started again or closed. */
+    /* A preparation is as far as it goes: start is one wake-up now. Not called when it came to nothing: on_settled is. */
+    void (*on_parked)(void *data, struct container *c);
+    /* It has ended, or failed to start or to be prepared, and nothing of that run is left but its directory, log and
+     * addresses: it may be started again or closed. */
     void (*on_settled)(void *data, struct container *c);
     void (*on_output)(void *data, struct container *c, int stream, const char *bytes, size_t count); /* may be NULL */
     void (*on_warning)(void *data, const char *text);
@@ -68,9 +70,10 @@ struct container_options {
     const char *root_dir; /* ROOT: containers, logs, volumes */
     const struct image *image;
     struct cgroup_root *cgroups;
-    struct net *net;        /* NULL where no service uses a bridge */
-    void *data;             /* the owner's own pointer, container_get_data() */
-    const char *hosts_path; /* file that is /etc/hosts inside; NULL with network_mode host */
+    struct net *net;         /* NULL where no service uses a bridge */
+    struct net_stock *stock; /* NULL: every start makes its own network namespace */
+    void *data;              /* the owner's own pointer, container_get_data() */
+    const char *hosts_path;  /* file that is /etc/hosts inside; NULL with network_mode host */
 };
 
 /* Make the record: name, id, addresses. Publishes CREATE and one CONNECT per network. */
@@ -80,8 +83,13 @@ int container_open(struct container **out, const struct container_options *optio
  * SHOAL_CAUSE_FAILED and on_settled. -EINVAL unless created, exited or in backoff, and settled. */
 int container_start(struct container *c, unsigned attempt, shoal_error_t *err);
 
+/* Go all the way to just before execve and wait there for container_start(). No event, no change of state. The outcome is
+ * on_parked or on_settled, also later: a parked process can be killed. Errors as container_start. */
+int container_prepare(struct container *c, shoal_error_t *err);
+bool container_is_prepared(const struct container *c); /* or on the way there: container_start() goes on from it */
+
 /* Ask it to end: stop signal, then a kill when the grace is over, at once where nothing listens to the signal. In a start that
- * is under way: cancel it. Publishes KILL; DIE and STOP follow. Harmless when it does not run. */
+ * is under way: cancel it. Publishes KILL; DIE and STOP follow; a prepared one is given up. Harmless when it does not run. */
 void container_stop(struct container *c, int signal, uint64_t grace_ms);
 void container_kill(struct container *c); /* at once */
 

@@ -28,6 +28,46 @@ static void on_cgroup_removed(void *data, int status)
     container_settle(c);
 }
 
+/* The last descriptor of a mount namespace takes its mounts with it: the kernel waits for a grace period, and writes what
+ * the overlay's upper layer has dirty. A worker waits for that. */
+struct unmount_work {
+    uv_work_t request;
+    struct container *container;
+    int fd; /* owned */
+};
+
+static void unmount_work(uv_work_t *request)
+{
+    struct unmount_work *work = CONTAINER_OF(request, struct unmount_work, request);
+    base_close_fd(&work->fd);
+}
+
+static void on_unmounted(uv_work_t *request, int status)
+{
+    (void)status;
+    struct unmount_work *work = CONTAINER_OF(request, struct unmount_work, request);
+    struct container *c = work->container;
+    free(work);
+    c->parts_open--;
+    container_settle(c);
+}
+
+static void unmount(struct container *c)
+{
+    if (c->mount_fd < 0)
+        return;
+    int fd = take_fd(&c->mount_fd);
+    struct unmount_work *work = malloc(sizeof *work);
+    if (work != NULL)
+        *work = (struct unmount_work){.container = c, .fd = fd};
+    if (work == NULL || uv_queue_work(c->loop, &work->request, unmount_work, on_unmounted) < 0) {
+        free(work);
+        (void)close(fd); /* no worker to be had: better late on the loop than mounted for ever */
+        return;
+    }
+    c->parts_open++;
+}
+
 void exit_release(struct container *c)
 {
     struct cgroup_totals totals = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
@@ -57,11 +97,18 @@ void exit_release(struct container *c)
         cgroup_remove(c->cgroup, on_cgroup_removed, c);
         c->cgroup = NULL;
     }
-    bool asked = c->stop_asked;
     c->settling = true;
-    container_set_state(c, CONTAINER_EXITED, &event);
-    if (asked)
-        container_publish(c, SHOAL_EVENT_STOP, &event);
+    if (c->preparing) { /* nobody has asked for a start yet: no death to tell of, but not in silence */
+        c->preparing = false;
+        if (failure.code != -ECANCELED && !c->cancelled)
+            container_warn(c, "could not be prepared: %s", failure.text);
+    } else {
+        bool asked = c->stop_asked;
+        container_set_state(c, CONTAINER_EXITED, &event);
+        if (asked)
+            container_publish(c, SHOAL_EVENT_STOP, &event);
+    }
+    unmount(c);
     container_settle(c);
 }
 

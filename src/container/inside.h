@@ -37,12 +37,15 @@ struct bind {
 /* What exists between the decision to start and execve only; error.code is set once the start has failed. */
 struct launch {
     struct container *container;
+    struct launch *next_spare;
     struct plan plan;
-    void *stack;
+    void *stack; /* owned: the child's until execve */
     int channel; /* our end */
     int slot;    /* index in the kit's slots, -1 none */
     uv_poll_t poll;
     bool poll_open;
+    bool sent;            /* the child has its gifts and walks the plan */
+    bool park;            /* the plan waits once more before execve */
     bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
@@ -67,16 +70,19 @@ struct container {
     uint32_t first_id;
     enum container_state state;
     unsigned attempt;
-    bool rootfs_made;
+    bool rootfs_made, rootfs_pending; /* pending: a worker makes it */
     struct image_user user;
     struct bind *binds; /* owned: per mount of the service */
 
     struct net_endpoint **endpoints; /* owned, per attachment of the service */
     size_t endpoint_count;
-    struct log *log;       /* NULL: driver none */
-    struct cgroup *cgroup; /* NULL between runs */
-    pid_t pid;             /* 0: none */
+    struct net_stock *stock;         /* NULL: it cannot use what is made ahead */
+    struct net_namespace *namespace; /* of the stock, while it runs in one; NULL: its own, or the host's */
+    struct log *log;                 /* NULL: driver none */
+    struct cgroup *cgroup;           /* NULL between runs */
+    pid_t pid;                       /* 0: none */
     int pid_fd;
+    int mount_fd; /* its mount namespace, so that its file systems are not synced before its end is told; -1 none */
     uv_poll_t pid_poll;
     uv_timer_t grace;
     struct output outputs[2];
@@ -86,6 +92,7 @@ struct container {
     uint64_t decided_usec, started_usec; /* monotonic */
     uint64_t oom_kills;
     bool stop_asked, grace_over, cancelled;
+    bool preparing; /* a launch that nobody has asked to start yet */
     bool settled, settling;
     int exit_code, signal;
     unsigned links_pending;
@@ -112,9 +119,23 @@ void container_settle(struct container *c); /* call when a part of the run has g
 void container_warn(struct container *c, const char *fmt, ...) SHOAL_PRINTF(2, 3);
 
 /* launch.c */
+void launch_continue(struct container *c, int result,
+                     shoal_error_t *err); /* result: 1 the stage is done, < 0 it failed */
 void launch_cancel(struct container *c);
+
+/* rootfs.c: a stage in two parts */
+int rootfs_begin(struct container *c, shoal_error_t *err);
+int rootfs_enter(struct container *c, shoal_error_t *err);
+
+/* channel.c */
+struct launch *launch_new(struct container *c); /* NULL: out of memory */
+void launch_destroy(struct launch *launch);
+void launch_release(struct container *c); /* nothing uses c->launch any more, or there is none */
 void launch_drain(struct container *c);   /* the child is gone: read its last words, which decide how the start went */
-void launch_release(struct container *c); /* nothing uses the launch any more */
+int channel_open(struct container *c, shoal_error_t *err);
+int channel_send_gifts(struct container *c,
+                       shoal_error_t *err);                /* open every gift, send them in one message, close ours */
+int channel_wake(struct container *c, shoal_error_t *err); /* what the plan's next STEP_RECEIVE waits for */
 
 /* exit.c */
 int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
@@ -137,6 +158,8 @@ struct sandbox_kit {
     int *slots;     /* low descriptors that stand in for /dev/null until a launch takes one */
     bool *slot_taken;
     unsigned slot_count;
+    struct launch *spare_launches; /* owned */
+    unsigned spare_launch_count;
     struct seccomp_entry *seccomp; /* compiled once per capability set */
     char *read_buffer;             /* for pipes: one for all, the loop is one thread */
     int dumpable;                  /* what the process was; a child's setresuid changes it for the shared memory */

@@ -140,6 +140,11 @@ void sandbox_kit_close(struct sandbox_kit *kit)
 {
     if (kit == NULL)
         return;
+    while (kit->spare_launches != NULL) {
+        struct launch *next = kit->spare_launches->next_spare;
+        launch_destroy(kit->spare_launches);
+        kit->spare_launches = next;
+    }
     while (kit->seccomp != NULL) {
         struct seccomp_entry *next = kit->seccomp->next;
         free(kit->seccomp->program.filter);

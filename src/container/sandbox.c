@@ -83,7 +83,6 @@ static void receive(struct builder *b, const char *what)
 static void plan_arrival(struct builder *b)
 {
     struct container *c = b->c;
-    receive(b, "wait for the supervisor");
     PLAN_CALL(b->plan, plan_keep(b->plan, "enter %s", c->dir), SYS_chdir, PLAN_POINTER(c->dir));
     PLAN_CALL(b->plan, "become root of the user namespace", SYS_setresgid, 0, 0, 0);
     PLAN_CALL(b->plan, "become root of the user namespace", SYS_setgroups, 0, 0);
@@ -135,6 +134,9 @@ static void plan_kernel_file_systems(struct builder *b)
     if (service->network_mode ==
         SHOAL_NETWORK_HOST) { /* sysfs shows a network namespace: only its owner may mount it */
         int gift = add_gift(b, (struct gift){GIFT_MOUNT, AT_FDCWD, "/sys", .read_only = true, .what = "/sys"});
+        attach(b, gift, "/sys", "attach /sys");
+    } else if (c->namespace != NULL) {
+        int gift = add_gift(b, (struct gift){GIFT_DESCRIPTOR, net_namespace_take_sysfs(c->namespace), .what = "/sys"});
         attach(b, gift, "/sys", "attach /sys");
     } else {
         mount_file_system(b, "sysfs", "/sys", plain | MS_RDONLY, NULL);
@@ -221,8 +223,8 @@ static void plan_network(struct builder *b)
 {
     struct container *c = b->c;
     receive(b, "wait for the network");
-    if (c->service->network_mode == SHOAL_NETWORK_HOST)
-        return;
+    if (c->service->network_mode == SHOAL_NETWORK_HOST || c->namespace != NULL)
+        return;                         /* nothing to do, or done */
     enum { socket = PLAN_FDS_MAX - 1 }; /* the child's own, behind all gifts */
     PLAN_CALL(b->plan, "netlink socket", SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)->keep_fd =
         socket;
@@ -244,7 +246,7 @@ static void plan_network(struct builder *b)
 static void plan_sysctls(struct builder *b)
 {
     const shoal_service_t *service = b->c->service;
-    if (service->network_mode != SHOAL_NETWORK_HOST) {
+    if (service->network_mode != SHOAL_NETWORK_HOST && b->c->namespace == NULL) {
         /* Unprivileged ICMP echo sockets and low ports: what makes NET_RAW and NET_BIND_SERVICE unneeded. */
         write_file(b, "/proc/sys/net/ipv4/ping_group_range", "0 65535", "sysctl net.ipv4.ping_group_range");
         write_file(b, "/proc/sys/net/ipv4/ip_unprivileged_port_start", "0",
@@ -462,6 +464,8 @@ static void plan_exec(struct builder *b)
         argv[at++] = service->entrypoint.items[i];
     for (size_t i = 0; i < service->command.count; i++)
         argv[at++] = service->command.items[i];
+    if (b->launch->park)
+        receive(b, "wait for the start");
     const char *name = argv[service->init ? INIT_ARGS : 0];
     const char *what = plan_keep(b->plan, "execute %s", name);
     if (!service->init) {

@@ -223,10 +223,16 @@ static int send_blocking(int fd, struct nl_msg *message, int flags)
     return send(fd, header, header->nlmsg_len, 0) < 0 ? -errno : 0;
 }
 
-int netlink_ask(int fd, struct nl_msg *message)
+int netlink_ask_reply(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply),
+                      void *data)
 {
     int code = send_blocking(fd, message, NLM_F_ACK);
-    return code < 0 ? code : read_answers(fd, NULL, NULL);
+    return code < 0 ? code : read_answers(fd, on_reply, data);
+}
+
+int netlink_ask(int fd, struct nl_msg *message)
+{
+    return netlink_ask_reply(fd, message, NULL, NULL);
 }
 
 int netlink_dump(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply), void *data)

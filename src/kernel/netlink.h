@@ -33,6 +33,9 @@ void netlink_cancel(struct netlink *netlink, struct netlink_request *request); /
 /* Blocking. fd: from netlink_open_blocking(). Returns 0 or what the kernel answered. */
 int netlink_open_blocking(shoal_error_t *err);
 int netlink_ask(int fd, struct nl_msg *message);
+/* The same for a question: on_reply for each message before the ACK. */
+int netlink_ask_reply(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply),
+                      void *data);
 /* A dump: on_reply for each message. */
 int netlink_dump(int fd, struct nl_msg *message, void (*on_reply)(void *data, const struct nlmsghdr *reply),
                  void *data);

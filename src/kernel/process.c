@@ -67,12 +67,22 @@ int process_write_id_maps(pid_t pid, uint32_t first, uint32_t count, shoal_error
     return code < 0 ? code : write_map(pid, "uid_map", first, count, err);
 }
 
-int process_open_user_namespace(pid_t pid, shoal_error_t *err)
+static int open_namespace(pid_t pid, const char *name, shoal_error_t *err)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     return fd >= 0 ? fd : shoal_fail(err, -errno, "open %s", path);
+}
+
+int process_open_user_namespace(pid_t pid, shoal_error_t *err)
+{
+    return open_namespace(pid, "user", err);
+}
+
+int process_open_mount_namespace(pid_t pid, shoal_error_t *err)
+{
+    return open_namespace(pid, "mnt", err);
 }
 
 int process_signal(int pid_fd, int signal, shoal_error_t *err)

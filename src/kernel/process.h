@@ -28,8 +28,9 @@ int process_start(const struct process_start *how, pid_t *out_pid, int *out_pid_
 /* Map ids 0..count-1 of pid's user namespace to first..first+count-1, for users and groups. */
 int process_write_id_maps(pid_t pid, uint32_t first, uint32_t count, shoal_error_t *err);
 
-/* Open pid's user namespace (nsfs). Returns the descriptor. */
+/* Open a namespace of pid (nsfs). Returns the descriptor. */
 int process_open_user_namespace(pid_t pid, shoal_error_t *err);
+int process_open_mount_namespace(pid_t pid, shoal_error_t *err);
 
 /* Send a signal. -ESRCH: it has ended. */
 int process_signal(int pid_fd, int signal, shoal_error_t *err);

@@ -7,10 +7,8 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "base/base.h"
 
@@ -106,11 +104,11 @@ static const struct group {
     {"memory placement", BIT(CAP_SYS_NICE), "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"},
 };
 
-/* Calls from 451 (Linux 6.5) on have one number on every machine, and libseccomp learns them late (2.5.4 knows none):
- * the filter decides them itself, before libseccomp's part. What is not in here gets ENOSYS, not EPERM: a C library
- * that finds a new call missing takes the old one, and one that finds it forbidden fails (glibc 2.39: fchmodat2). */
-enum { FIRST_NEW_CALL = 451, FIRST_X32_CALL = 512, LAST_X32_CALL = 547 }; /* x32 has these numbers to itself */
-static const struct range {
+/* Calls from 451 (Linux 6.5) on have one number on every machine, and libseccomp learns their names late (2.5.4 knows
+ * none). Whatever is newer than this table gets ENOSYS, not EPERM: a C library that finds a new call missing takes the
+ * old one, and one that finds it forbidden fails (glibc 2.39: fchmodat2). */
+enum { FIRST_NEW_CALL = 451, NUMBERS = 512 };
+static const struct new_calls {
     uint32_t first, last;
     uint64_t capabilities; /* as above */
 } new_calls[] = {
@@ -124,186 +122,220 @@ static const struct range {
     {463, 466, 0},                  /* setxattrat, getxattrat, listxattrat, removexattrat */
 };
 
-/* Address families that are not the sandbox's: AF_VSOCK talks to the hypervisor and has no namespace; AF_ALG hands the
- * kernel's cipher code to everyone. */
-static bool is_family_denied(unsigned family)
-{
-    return family == AF_VSOCK || family == AF_ALG;
-}
-enum { FAMILIES = 64 }; /* a power of two above AF_MAX; higher ones do not exist and are refused here too */
+/* What is said of one call number of one machine. */
+enum verdict {
+    VERDICT_EPERM, /* of every number that nothing below speaks of */
+    VERDICT_ENOSYS,
+    VERDICT_ALLOW,
+    VERDICT_SOCKET, /* these three look at argument 0 */
+    VERDICT_CLONE,
+    VERDICT_PERSONALITY
+};
 
-/* personality(2) values that weaken nothing: Linux, 32-bit Linux, each also with the old version number; the query. */
-static const uint32_t personalities[] = {PER_LINUX, PER_LINUX32, UNAME26, UNAME26 | PER_LINUX32, 0xffffffff};
+struct machine {
+    uint32_t arch, token; /* AUDIT_ARCH_*, SCMP_ARCH_* */
+    enum verdict verdicts[NUMBERS];
+};
 
 static bool is_granted(uint64_t needed, uint64_t capabilities)
 {
     return needed == 0 || (needed & capabilities) != 0;
 }
 
-/* One more allowed (call, argument 0 & mask == value); mask 0: whatever the arguments. All comparisons have masks of 32
- * bits: the kernel takes int arguments from the lower half of the register, but a filter sees all 64 bits. */
-static int allow(scmp_filter_ctx filter, const char *name, uint32_t mask, uint32_t value, shoal_error_t *err)
+static bool has_word(const char *words, const char *word)
 {
-    int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR)
-        return 0; /* a libseccomp older than the call: it stays refused */
-    const struct scmp_arg_cmp compare = {.arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
-    int code = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, mask ? 1 : 0, mask ? &compare : NULL);
-    return code < 0 ? shoal_fail(err, code, "rule for %s", name) : 0;
+    size_t count = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)) != NULL; at += count)
+        if ((at == words || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0'))
+            return true;
+    return false;
 }
 
-static int allow_words(scmp_filter_ctx filter, const char *words, shoal_error_t *err)
+static enum verdict judge(const char *name, uint64_t capabilities)
 {
-    for (;;) {
-        char name[48];
-        size_t count = strcspn(words, " ");
-        (void)snprintf(name, sizeof name, "%.*s", (int)count, words);
-        int code = allow(filter, name, 0, 0, err);
-        if (code < 0 || words[count] == '\0')
-            return code;
-        words += count + 1;
+    if (strcmp(name, "personality") == 0)
+        return VERDICT_PERSONALITY;
+    if (strcmp(name, "socket") == 0)
+        return VERDICT_SOCKET;
+    if (!is_granted(BIT(CAP_SYS_ADMIN), capabilities)) {
+        if (strcmp(name, "clone") == 0)
+            return VERDICT_CLONE;
+        if (strcmp(name, "clone3") == 0)
+            return VERDICT_ENOSYS;
+    }
+    for (size_t i = 0; i < COUNT(groups); i++)
+        if (is_granted(groups[i].capabilities, capabilities) && has_word(groups[i].calls, name))
+            return VERDICT_ALLOW;
+    return VERDICT_EPERM;
+}
+
+static void decide(struct machine *machine, uint64_t capabilities)
+{
+    for (uint32_t number = 0; number < FIRST_NEW_CALL; number++) {
+        AUTO_FREE char *name = seccomp_syscall_resolve_num_arch(machine->token, (int)number);
+        if (name != NULL) /* else no call of that machine, or one that this libseccomp does not know */
+            machine->verdicts[number] = judge(name, capabilities);
+    }
+    for (uint32_t number = FIRST_NEW_CALL; number < NUMBERS; number++)
+        machine->verdicts[number] = VERDICT_ENOSYS;
+    for (size_t i = 0; i < COUNT(new_calls); i++)
+        for (uint32_t number = new_calls[i].first; number <= new_calls[i].last; number++)
+            if (is_granted(new_calls[i].capabilities, capabilities))
+                machine->verdicts[number] = VERDICT_ALLOW;
+}
+
+/* The program under construction. Both machines' trees have some 250 instructions. */
+struct program {
+    struct sock_filter code[BPF_MAXINSNS];
+    size_t count;
+    bool full;
+};
+
+static void put(struct program *program, struct sock_filter instruction)
+{
+    if (program->count < BPF_MAXINSNS)
+        program->code[program->count++] = instruction;
+    else
+        program->full = true;
+}
+
+#define PUT_STMT(program, code, k) put(program, (struct sock_filter)BPF_STMT(code, k))
+#define PUT_JUMP(program, code, k, jt, jf) put(program, (struct sock_filter)BPF_JUMP(code, k, jt, jf))
+
+static void put_answer(struct program *program, uint32_t answer)
+{
+    PUT_STMT(program, BPF_RET | BPF_K, answer);
+}
+
+/* The kernel takes int arguments from the lower half of the register; this machine has it first. */
+static void put_load_argument(struct program *program)
+{
+    PUT_STMT(program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]));
+}
+
+static void put_verdict(struct program *program, enum verdict verdict)
+{
+    const uint32_t refused = SECCOMP_RET_ERRNO | EPERM;
+    switch (verdict) {
+    case VERDICT_EPERM:
+        put_answer(program, refused);
+        return;
+    case VERDICT_ENOSYS:
+        put_answer(program, SECCOMP_RET_ERRNO | ENOSYS);
+        return;
+    case VERDICT_ALLOW:
+        put_answer(program, SECCOMP_RET_ALLOW);
+        return;
+    case VERDICT_SOCKET:
+        /* AF_VSOCK talks to the hypervisor and has no namespace; AF_ALG hands the kernel's cipher code to everyone. */
+        put_load_argument(program);
+        PUT_JUMP(program, BPF_JMP | BPF_JEQ | BPF_K, AF_VSOCK, 3, 0);
+        PUT_JUMP(program, BPF_JMP | BPF_JEQ | BPF_K, AF_ALG, 2, 0);
+        PUT_JUMP(program, BPF_JMP | BPF_JGE | BPF_K, AF_MAX, 1, 0);
+        put_answer(program, SECCOMP_RET_ALLOW);
+        put_answer(program, refused);
+        return;
+    case VERDICT_CLONE:
+        put_load_argument(program);
+        PUT_JUMP(program, BPF_JMP | BPF_JSET | BPF_K, CLONE_NAMESPACES, 1, 0);
+        put_answer(program, SECCOMP_RET_ALLOW);
+        put_answer(program, refused);
+        return;
+    case VERDICT_PERSONALITY:
+        /* What weakens nothing: Linux, 32-bit Linux, each also with the old version number; the query. */
+        put_load_argument(program);
+        PUT_JUMP(program, BPF_JMP | BPF_JEQ | BPF_K, UINT32_MAX, 2, 0);
+        PUT_STMT(program, BPF_ALU | BPF_AND | BPF_K, ~(uint32_t)(PER_LINUX32 | UNAME26));
+        PUT_JUMP(program, BPF_JMP | BPF_JEQ | BPF_K, PER_LINUX, 0, 1);
+        put_answer(program, SECCOMP_RET_ALLOW);
+        put_answer(program, refused);
+        return;
     }
 }
 
-/* Allow socket(2) for the families [first, first + count) but the denied ones: whole aligned blocks where it can be,
- * since rules can only be alternatives of one masked comparison each. */
-static int allow_families(scmp_filter_ctx filter, unsigned first, unsigned count, shoal_error_t *err)
-{
-    bool denied = false;
-    for (unsigned family = first; family < first + count; family++)
-        denied |= is_family_denied(family);
-    if (!denied)
-        return allow(filter, "socket", ~(uint32_t)(count - 1), first, err);
-    if (count == 1)
-        return 0;
-    int code = allow_families(filter, first, count / 2, err);
-    return code < 0 ? code : allow_families(filter, first + count / 2, count / 2, err);
-}
+/* Consecutive numbers of one verdict; the last range of a machine is open at its end. */
+struct range {
+    uint32_t first;
+    enum verdict verdict;
+};
 
-static int add_rules(scmp_filter_ctx filter, uint64_t capabilities, shoal_error_t *err)
+/* Put a jump in front of all from begin to the end, over them: when the accumulator is >= k. They may move as a whole, as
+ * every jump among them is relative. A conditional jump reaches 255 instructions, BPF_JA all. */
+enum { FARTHEST_JUMP = 255 };
+static void put_before(struct program *program, size_t begin, uint32_t k)
 {
-    int code = 0;
-    for (size_t i = 0; i < COUNT(groups) && code == 0; i++) {
-        if (is_granted(groups[i].capabilities, capabilities))
-            code = allow_words(filter, groups[i].calls, err);
-        if (code < 0)
-            (void)shoal_within(err, "%s", groups[i].reason);
+    size_t over = program->count - begin, room = over <= FARTHEST_JUMP ? 1 : 2;
+    for (size_t i = 0; i < room; i++)
+        put_answer(program, 0); /* at the end, where there is room */
+    if (program->full)
+        return;
+    struct sock_filter *code = program->code + begin;
+    memmove(code + room, code, over * sizeof *code);
+    if (room == 1) {
+        code[0] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, k, (unsigned char)over, 0);
+    } else {
+        code[0] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, k, 0, 1);
+        code[1] = (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, (uint32_t)over);
     }
-    for (size_t i = 0; i < COUNT(personalities) && code == 0; i++)
-        code = allow(filter, "personality", UINT32_MAX, personalities[i], err);
-    if (code == 0)
-        code = allow_families(filter, 0, FAMILIES, err);
-    if (code < 0 || is_granted(BIT(CAP_SYS_ADMIN), capabilities))
-        return code;
-
-    code = allow(filter, "clone", CLONE_NAMESPACES, 0, err);
-    if (code == 0)
-        code = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-    return code < 0 ? shoal_fail(err, code, "rule for clone") : 0;
 }
 
-static int set_up(scmp_filter_ctx filter, shoal_error_t *err)
+/* A binary search for the number in the accumulator. */
+static void put_tree(struct program *program, const struct range *ranges, size_t count)
+{
+    if (count == 1) {
+        put_verdict(program, ranges[0].verdict);
+        return;
+    }
+    size_t middle = count / 2, lower = program->count;
+    put_tree(program, ranges, middle);
+    put_before(program, lower, ranges[middle].first);
+    put_tree(program, ranges + middle, count - middle);
+}
+
+static void put_machine(struct program *program, const struct machine *machine)
+{
+    struct range ranges[NUMBERS + 1];
+    size_t count = 0;
+    for (uint32_t number = 0; number < NUMBERS; number++)
+        if (count == 0 || ranges[count - 1].verdict != machine->verdicts[number])
+            ranges[count++] = (struct range){number, machine->verdicts[number]};
+    if (ranges[count - 1].verdict != VERDICT_ENOSYS) /* x32's numbers too, which have bit 30 set */
+        ranges[count++] = (struct range){NUMBERS, VERDICT_ENOSYS};
+    PUT_STMT(program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    put_tree(program, ranges, count);
+}
+
+static void put_program(struct program *program, uint64_t capabilities)
 {
     static const struct {
-        enum scmp_filter_attr name;
-        uint32_t value;
-    } attributes[] = {
-        {SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a tree: at installation the kernel runs it once for every call number */
-        {SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)},
-    };
-    for (size_t i = 0; i < COUNT(attributes); i++) {
-        int code = seccomp_attr_set(filter, attributes[i].name, attributes[i].value);
-        if (code < 0)
-            return shoal_fail(err, code, "attribute %d", (int)attributes[i].name);
+        uint32_t arch, token;
+    } known[] = {{AUDIT_ARCH_X86_64, SCMP_ARCH_X86_64}, {AUDIT_ARCH_I386, SCMP_ARCH_X86}};
+    PUT_STMT(program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    for (size_t i = 0; i < COUNT(known); i++) {
+        struct machine machine = {.arch = known[i].arch, .token = known[i].token};
+        decide(&machine, capabilities);
+        PUT_JUMP(program, BPF_JMP | BPF_JEQ | BPF_K, machine.arch, 1, 0);
+        size_t over = program->count;
+        PUT_STMT(program, BPF_JMP | BPF_JA, 0);
+        put_machine(program, &machine);
+        if (!program->full)
+            program->code[over].k = (uint32_t)(program->count - over - 1);
     }
-    if (seccomp_arch_native() != SCMP_ARCH_X86_64)
-        return 0;
-    int code = seccomp_arch_add(filter, SCMP_ARCH_X86);
-    if (code == 0)
-        code = seccomp_arch_add(filter, SCMP_ARCH_X32);
-    return code < 0 ? shoal_fail(err, code, "second machine") : 0;
-}
-
-/* A jump counts from the next instruction. */
-static unsigned char jump(size_t from, size_t to)
-{
-    return (unsigned char)(to - from - 1);
-}
-
-/* Write the part of the filter that decides the new calls; what is older jumps over it to the instruction behind.
- * Returns the number of instructions, at most HEAD_ROOM. */
-enum { HEAD_ROOM = 5 + 2 * COUNT(new_calls) + 2 };
-static size_t write_head(struct sock_filter head[HEAD_ROOM], uint64_t capabilities)
-{
-    size_t count = 0;
-    head[count++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
-    head[count++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, ~UINT32_C(0x40000000)); /* the x32 bit */
-    size_t is_new = count++, is_x32 = count++, is_x32_too = count++, ranges = count;
-    for (size_t i = 0; i < COUNT(new_calls); i++) {
-        const struct range *range = &new_calls[i];
-        if (!is_granted(range->capabilities, capabilities))
-            continue;
-        head[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, range->first, 0, 1);
-        head[count++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, range->last, 0, 0);
-    }
-    size_t refuse = count++, let = count++;
-    head[refuse] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
-    head[let] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-
-    for (size_t i = ranges + 1; i < refuse; i += 2)
-        head[i].jf = jump(i, let); /* not above the range's end */
-    head[is_new] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_NEW_CALL, 0, jump(is_new, count));
-    head[is_x32] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, FIRST_X32_CALL, 0, jump(is_x32, ranges));
-    head[is_x32_too] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, LAST_X32_CALL, jump(is_x32_too, refuse),
-                                                    jump(is_x32_too, count));
-    return count;
-}
-
-/* Read the exported program from fd and put the head in front: jumps are relative, so it may move as a whole. */
-static int read_program(int fd, uint64_t capabilities, struct sock_filter **out, unsigned short *out_count,
-                        shoal_error_t *err)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return shoal_fail(err, -errno, "stat of the exported filter");
-    size_t bytes = (size_t)st.st_size;
-    struct sock_filter head[HEAD_ROOM];
-    size_t head_count = write_head(head, capabilities), count = head_count + bytes / sizeof **out;
-    if (count > BPF_MAXINSNS)
-        return shoal_fail(err, -E2BIG, "filter of %zu instructions", count);
-    AUTO_FREE struct sock_filter *program = calloc(count, sizeof *program);
-    if (program == NULL)
-        return shoal_fail(err, -ENOMEM, "filter");
-    memcpy(program, head, head_count * sizeof *program);
-    if (pread(fd, program + head_count, bytes, 0) != (ssize_t)bytes)
-        return shoal_fail(err, -EIO, "read of the exported filter");
-    *out = program;
-    *out_count = (unsigned short)count;
-    program = NULL;
-    return 0;
+    put_answer(program, SECCOMP_RET_ERRNO | ENOSYS); /* another machine */
 }
 
 int seccomp_compile(uint64_t capabilities, struct sock_filter **out, unsigned short *out_count, shoal_error_t *err)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    if (filter == NULL)
-        return shoal_fail(err, -ENOMEM, "filter");
-    int code = set_up(filter, err);
-    if (code == 0)
-        code = add_rules(filter, capabilities, err);
-    AUTO_FD fd = -1;
-    if (code == 0) {
-        fd = memfd_create("seccomp", MFD_CLOEXEC);
-        code = fd < 0 ? shoal_fail(err, -errno, "memfd_create") : 0;
-    }
-    if (code == 0) {
-        code = seccomp_export_bpf(filter, fd);
-        code = code < 0 ? shoal_fail(err, code, "export") : 0;
-    }
-    seccomp_release(filter);
-    if (code == 0)
-        code = read_program(fd, capabilities, out, out_count, err);
-    if (code < 0)
-        (void)shoal_within(err, "seccomp");
-    return code;
+    AUTO_FREE struct program *program = calloc(1, sizeof *program);
+    if (program == NULL)
+        return shoal_fail(err, -ENOMEM, "seccomp");
+    put_program(program, capabilities);
+    if (program->full)
+        return shoal_fail(err, -E2BIG, "seccomp: filter");
+    *out = malloc(program->count * sizeof **out);
+    if (*out == NULL)
+        return shoal_fail(err, -ENOMEM, "seccomp");
+    memcpy(*out, program->code, program->count * sizeof **out);
+    *out_count = (unsigned short)program->count;
+    return 0;
 }

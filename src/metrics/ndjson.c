@@ -202,8 +202,13 @@ static const struct pressure {
 } pressures[] = {SAMPLE(pressure, cpu), SAMPLE(pressure, memory), SAMPLE(pressure, io)};
 
 static const struct counter fleet_counters[] = {
-    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited), FLEET(starts), FLEET(deaths),
+    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited), FLEET(starts), FLEET(deaths), FLEET(parked),
 };
+#define POOL(member)                                                                                                   \
+    {                                                                                                                  \
+#member, offsetof(shoal_fleet_sample_t, pool.member)                                                           \
+    }
+static const struct counter pool_counters[] = {POOL(ready), POOL(lent), POOL(made), POOL(reused)};
 
 static void put_counters(struct json *json, const void *record, const struct counter *counters, size_t count)
 {
@@ -274,6 +279,7 @@ void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
     begin(&json, fleet->time_usec, "fleet");
     json_string(&json, "project", fleet->project);
     put_counters(&json, fleet, fleet_counters, COUNT(fleet_counters));
+    put_object(&json, "pool", fleet, pool_counters, COUNT(pool_counters));
     end(&json);
 }
 

@@ -7,9 +7,6 @@
 
 #include "net/inside.h"
 
-/* Interface indices that we give: inside beyond what a kernel makes by itself in a new namespace, outside beyond what a host
- * reaches by counting. */
-enum { INSIDE_INDEX = 100, OUTSIDE_INDEX = 1 << 28 };
 enum { LINK_MESSAGES = 3 };
 
 struct net_endpoint {
@@ -17,7 +14,8 @@ struct net_endpoint {
     size_t network;
     struct shard *shard;
     uint32_t address;
-    int index; /* of the host end; 0: not linked */
+    int index;        /* of the host end; 0: not linked */
+    uint64_t base[6]; /* what its counters showed when it became ours */
 
     struct link_request {
         struct netlink_request request;
@@ -74,6 +72,19 @@ size_t net_endpoint_network(const struct net_endpoint *endpoint)
     return endpoint->network;
 }
 
+uint32_t net_next_link(struct net *net, char name[IFNAMSIZ])
+{
+    uint32_t number = net->next_link++ & 0xfffffffu;
+    (void)snprintf(name, IFNAMSIZ, "sv%s%07x", net->tag, number);
+    return number;
+}
+
+void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6])
+{
+    endpoint->index = index;
+    memcpy(endpoint->base, base, sizeof endpoint->base);
+}
+
 static int inside_index(const char *inside)
 {
     return INSIDE_INDEX + atoi(inside + strcspn(inside, "0123456789"));
@@ -108,9 +119,8 @@ int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *insi
     struct net *net = endpoint->net;
     if (endpoint->link_waiting > 0)
         return shoal_refuse(err, -EBUSY, "network %s: it is being linked", net->networks[endpoint->network].name);
-    uint32_t number = net->next_link++ & 0xfffffffu;
-    (void)snprintf(endpoint->host_name, sizeof endpoint->host_name, "sv%s%07x", net->tag, number);
-    endpoint->index = OUTSIDE_INDEX + (int)number;
+    endpoint->index = OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name);
+    memset(endpoint->base, 0, sizeof endpoint->base);
     struct veth veth = {
         .name = endpoint->host_name,
         .peer = inside,
@@ -219,22 +229,12 @@ static void finish_stats(struct net_endpoint *endpoint, int status)
 static void on_stats_reply(struct netlink_request *request, const struct nlmsghdr *reply)
 {
     struct net_endpoint *endpoint = CONTAINER_OF(request, struct net_endpoint, stats_request);
-    if (reply->nlmsg_type != RTM_NEWSTATS)
+    uint64_t seen[6];
+    if (!message_read_stats(reply, seen))
         return;
-    struct nlattr *found = nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)reply, sizeof(struct if_stats_msg),
-                                           IFLA_STATS_LINK_64);
-    struct rtnl_link_stats64 seen = {0};
-    if (found == NULL)
-        return;
-    size_t count = (size_t)nla_len(found);
-    memcpy(&seen, nla_data(found), count < sizeof seen ? count : sizeof seen);
-    /* What the host's end sent is what the sandbox received. */
-    endpoint->stats->net.rx_bytes = seen.tx_bytes;
-    endpoint->stats->net.rx_packets = seen.tx_packets;
-    endpoint->stats->net.rx_dropped = seen.tx_dropped;
-    endpoint->stats->net.tx_bytes = seen.rx_bytes;
-    endpoint->stats->net.tx_packets = seen.rx_packets;
-    endpoint->stats->net.tx_dropped = seen.rx_dropped;
+    uint64_t *out = &endpoint->stats->net.rx_bytes;
+    for (size_t i = 0; i < COUNT(seen); i++)
+        out[i] = seen[i] - endpoint->base[i];
 }
 
 static void on_stats_done(struct netlink_request *request, int status)

@@ -48,7 +48,8 @@ struct subnet_text subnet_format(uint32_t address, unsigned prefix);
 struct shard {
     char name[IFNAMSIZ];
     int index;
-    unsigned ports; /* sandboxes on it */
+    unsigned ports;  /* sandboxes reserved for it */
+    unsigned spares; /* namespaces of the stock on it, lent ones too */
 };
 
 struct network {
@@ -80,17 +81,51 @@ struct veth {
     int index, peer_index, master, peer_master;
     uint32_t group;
     pid_t peer_pid;
+    int peer_ns_fd;        /* instead of peer_pid; 0: none */
     uint32_t peer_address; /* IPv4 of which the peer's MAC is made; 0: the kernel's choice */
 };
 struct nl_msg *message_new_veth(const struct veth *veth);
 struct nl_msg *message_no_ipv6(
     const char *name); /* address autoconfiguration off: before up, in a message of its own */
+struct nl_msg *message_down(int index);
+struct nl_msg *message_set_mac(int index, uint32_t address);
+struct nl_msg *message_delete_address(int index, uint32_t address, unsigned prefix);
 struct nl_msg *message_up(const char *name, int index);
 struct nl_msg *message_set_master(const char *name, int master);
 struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix);
 struct nl_msg *message_default_route(int index, uint32_t gateway);
 struct nl_msg *message_delete_group(uint32_t group);
 struct nl_msg *message_get_stats(int index);
+/* Its answer: what the link's other end received and sent, in the order of shoal_sample_t.net. Returns whether it is one. */
+bool message_read_stats(const struct nlmsghdr *reply, uint64_t out[6]);
+
+/* endpoint.c. Interface indices that we give: inside beyond what a kernel makes by itself in a new namespace, outside beyond
+ * what a host reaches by counting. */
+enum { INSIDE_INDEX = 100, OUTSIDE_INDEX = 1 << 28 };
+uint32_t net_next_link(struct net *net, char name[IFNAMSIZ]); /* number and name of a new veth pair's near end */
+void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6]);
+
+/* namespace.c: what the stock's thread does. Blocking; the thread is in the namespace afterwards. */
+struct net_namespace {
+    struct net_namespace *next, *previous_lent, *next_lent; /* the stock's */
+    struct net *net;                                        /* NULL: no network */
+    size_t network;                                         /* network_count of the stock: none */
+    bool used;                                              /* by a tenant before */
+    struct shard *shard;                                    /* the loop's; NULL: none */
+    int socket_fd;    /* netlink route socket inside: it keeps the namespace. -1: dropped */
+    int sysfs_fd;     /* until a tenant has it; -1 */
+    int host_index;   /* of the host's end */
+    uint32_t address; /* of the last tenant; 0 none yet */
+    unsigned prefix;
+    uint64_t
+        base[6]; /* counters of the host's end that belong to earlier tenants, in the order of shoal_sample_t.net */
+    char host_name[IFNAMSIZ];
+    uint32_t group;
+    int master, failed; /* of the last work: 0 or a negative errno */
+};
+void namespace_make(struct net_namespace *namespace, int host_socket_fd);
+void namespace_scrub(struct net_namespace *namespace, int host_socket_fd);
+void namespace_drop(struct net_namespace *namespace); /* any thread: closes what it holds */
 
 /* rules.c: the nftables table, by an `nft -f -` child. They wait. */
 int rules_install(const struct net *net, shoal_error_t *err);

@@ -106,7 +106,9 @@ struct nl_msg *message_new_veth(const struct veth *veth)
     if (!b.failed)
         b.failed = nlmsg_append(b.message, &header, sizeof header, NLMSG_ALIGNTO) < 0;
     put_string(&b, IFLA_IFNAME, veth->peer);
-    if (veth->peer_pid != 0)
+    if (veth->peer_ns_fd > 0)
+        put_u32(&b, IFLA_NET_NS_FD, (uint32_t)veth->peer_ns_fd);
+    else if (veth->peer_pid != 0)
         put_u32(&b, IFLA_NET_NS_PID, (uint32_t)veth->peer_pid);
     else
         put_u32(&b, IFLA_GROUP, veth->group);
@@ -130,6 +132,20 @@ struct nl_msg *message_no_ipv6(const char *name)
     return end(&b);
 }
 
+struct nl_msg *message_down(int index)
+{
+    struct ifinfomsg header = {.ifi_index = index, .ifi_change = IFF_UP};
+    struct builder b = begin(RTM_NEWLINK, 0, &header, sizeof header);
+    return end(&b);
+}
+
+struct nl_msg *message_set_mac(int index, uint32_t address)
+{
+    struct builder b = begin_link(RTM_NEWLINK, 0, NULL, index);
+    put_mac(&b, address);
+    return end(&b);
+}
+
 struct nl_msg *message_up(const char *name, int index)
 {
     struct ifinfomsg header = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
@@ -146,15 +162,25 @@ struct nl_msg *message_set_master(const char *name, int master)
     return end(&b);
 }
 
-struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix)
+static struct nl_msg *message_address(int type, int flags, int index, uint32_t address, unsigned prefix)
 {
     struct ifaddrmsg header = {.ifa_family = AF_INET, .ifa_prefixlen = (uint8_t)prefix, .ifa_index = (uint32_t)index};
-    struct builder b = begin(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, &header, sizeof header);
+    struct builder b = begin(type, flags, &header, sizeof header);
     uint32_t broadcast = prefix >= 31 ? address : address | (UINT32_MAX >> prefix);
     put_u32(&b, IFA_LOCAL, htonl(address));
     put_u32(&b, IFA_ADDRESS, htonl(address));
     put_u32(&b, IFA_BROADCAST, htonl(broadcast));
     return end(&b);
+}
+
+struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix)
+{
+    return message_address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address, prefix);
+}
+
+struct nl_msg *message_delete_address(int index, uint32_t address, unsigned prefix)
+{
+    return message_address(RTM_DELADDR, 0, index, address, prefix);
 }
 
 struct nl_msg *message_default_route(int index, uint32_t gateway)
@@ -175,6 +201,24 @@ struct nl_msg *message_delete_group(uint32_t group)
     struct builder b = begin_link(RTM_DELLINK, 0, NULL, 0);
     put_u32(&b, IFLA_GROUP, group);
     return end(&b);
+}
+
+bool message_read_stats(const struct nlmsghdr *reply, uint64_t out[6])
+{
+    if (reply->nlmsg_type != RTM_NEWSTATS)
+        return false;
+    struct nlattr *found = nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)reply, sizeof(struct if_stats_msg),
+                                           IFLA_STATS_LINK_64);
+    struct rtnl_link_stats64 seen = {0};
+    if (found == NULL)
+        return false;
+    size_t count = (size_t)nla_len(found);
+    memcpy(&seen, nla_data(found), count < sizeof seen ? count : sizeof seen);
+    /* What this end sent is what the other received. */
+    const uint64_t turned[6] = {seen.tx_bytes, seen.tx_packets, seen.tx_dropped,
+                                seen.rx_bytes, seen.rx_packets, seen.rx_dropped};
+    memcpy(out, turned, sizeof turned);
+    return true;
 }
 
 struct nl_msg *message_get_stats(int index)

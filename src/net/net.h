@@ -67,6 +67,48 @@ struct net_message net_loopback_message(void);
 typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
 int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
 
+/* ---- a stock of network namespaces made ahead
+ *
+ * To make a namespace and its link costs more than all other steps of a start together, so a thread of its own keeps some
+ * ready: lo up, IPv6 autoconfiguration off, the sandbox's usual sysctls, a read-only sysfs, and for a network a veth pair on
+ * one of its bridges. They belong to the host's user namespace: nobody inside can hold CAP_NET_ADMIN over them, so after a
+ * tenant's end there is little to scrub and they serve again. Who needs such a capability gets a namespace of its own. */
+struct net_stock;
+struct net_namespace; /* one of them, while a sandbox has it */
+
+struct net_stock_options {
+    struct net *net;      /* outlives the stock; NULL: no network at all */
+    const size_t *wanted; /* how many are kept ready, per network of net and then for none; copied */
+    size_t network_count;
+};
+enum { NET_STOCK_MOST = 64 }; /* of one kind */
+
+/* Returns 0, -ENOMEM, -EAGAIN no thread. The stock fills by itself. */
+int net_stock_open(struct net_stock **out, uv_loop_t *loop, const struct net_stock_options *options,
+                   shoal_error_t *err);
+/* Every namespace was given back before. cb: once, from the loop. */
+void net_stock_close(struct net_stock *stock, void (*cb)(void *data), void *data);
+
+/* One that is ready, for network (network_count: none), or NULL. */
+struct net_namespace *net_stock_take(struct net_stock *stock, size_t network);
+
+/* Its tenant has ended, to the last process; namespace: what take gave. Whether it serves again shows when it is scrubbed. */
+void net_stock_give(struct net_stock *stock, struct net_namespace *namespace);
+
+/* Call start(data) with the calling thread inside the namespace: a child cloned there is in it. Returns what start returns,
+ * or why the namespace could not be entered. */
+int net_namespace_enter(struct net_namespace *namespace, int (*start)(void *data), void *data, shoal_error_t *err);
+int net_namespace_take_sysfs(struct net_namespace *namespace); /* detached mount; the caller's */
+
+/* Give the link in it endpoint's addresses, and the default route when wanted; at once. The endpoint counts on from here. */
+int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *endpoint, shoal_error_t *err);
+
+struct net_stock_counts {
+    unsigned ready, lent; /* now */
+    uint64_t made, reused;
+};
+struct net_stock_counts net_stock_count(const struct net_stock *stock);
+
 /* Give address and port back; callbacks under way come with -ECANCELED, from inside the call. The link is left to die with its namespace. */
 void net_endpoint_release(struct net_endpoint *endpoint);
 

@@ -93,8 +93,8 @@ static int make_bridge(int fd, const struct net *net, const struct network *netw
 static int join_shard(int fd, struct net *net, const struct network *network, size_t number, shoal_error_t *err)
 {
     char near[IFNAMSIZ], far[IFNAMSIZ];
-    (void)snprintf(near, sizeof near, "sv%s%07x", net->tag, net->next_link++ & 0xfffffffu);
-    (void)snprintf(far, sizeof far, "sv%s%07x", net->tag, net->next_link++ & 0xfffffffu);
+    (void)net_next_link(net, near);
+    (void)net_next_link(net, far);
     struct veth veth = {.name = near, .peer = far, .master = network->shards[0].index, .group = net->group};
     int code = ask(fd, message_new_veth(&veth));
     if (code == 0)

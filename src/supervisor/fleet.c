@@ -59,10 +59,38 @@ static void close_member(struct member *member)
 
 /* Up. */
 
+static void take_in_flight(struct member *member, bool *flag)
+{
+    *flag = true;
+    member->boss->in_flight++;
+}
+
+static void give_in_flight(struct member *member, bool *flag)
+{
+    if (!*flag)
+        return;
+    *flag = false;
+    member->boss->in_flight--;
+    schedule(member->boss);
+}
+
+static void unprepare(struct member *member)
+{
+    if (!member->prepared)
+        return;
+    member->prepared = false;
+    member->boss->groups[member->service].prepared--;
+    give_in_flight(member, &member->preparing);
+}
+
 static void start_member(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
     shoal_error_t error;
+    if (member->prepared && !container_is_prepared(member->container)) {
+        member->start_wanted = true;
+        return;
+    }
     if (container_start(member->container, member->attempts, &error) < 0) {
         supervisor_message(s, SHOAL_ERROR, "%s", error.text);
         s->failed = true;
@@ -70,8 +98,51 @@ static void start_member(struct member *member)
         end_member(member);
         return;
     }
-    member->starting = true;
-    s->in_flight++;
+    unprepare(member);
+    take_in_flight(member, &member->starting);
+}
+
+static bool can_prepare(const struct member *member)
+{
+    if (member->container == NULL || member->prepared || member->starting || member->done || member->closing ||
+        !container_is_settled(member->container))
+        return false;
+    enum container_state state = container_get_state(member->container);
+    return (state == CONTAINER_CREATED && !member->boss->groups[member->service].released) ||
+           state == CONTAINER_BACKOFF;
+}
+
+static void prepare(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    shoal_error_t error;
+    if (container_prepare(member->container, &error) < 0) { /* its start will say so in earnest */
+        supervisor_message(s, SHOAL_WARNING, "%s", error.text);
+        return;
+    }
+    member->prepared = true;
+    s->groups[member->service].prepared++;
+    take_in_flight(member, &member->preparing);
+}
+
+/* What nobody waits for comes behind what is to be started now. */
+static void prepare_some(shoal_supervisor_t *s)
+{
+    s->prepare_wanted = false;
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        struct group *group = &s->groups[i];
+        if (!group->wanted || group->blocked)
+            continue;
+        for (size_t k = 0; k < group->count && group->prepared < s->spec->services[i].warm; k++) {
+            if (s->in_flight >= s->in_flight_max) {
+                s->prepare_wanted = true;
+                return;
+            }
+            struct member *member = &s->members[group->first + k];
+            if (can_prepare(member))
+                prepare(member);
+        }
+    }
 }
 
 static void go_up(shoal_supervisor_t *s)
@@ -84,18 +155,21 @@ static void go_up(shoal_supervisor_t *s)
             s->queue_end = &s->queue;
         start_member(member);
     }
+    if (s->queue == NULL && s->prepare_wanted)
+        prepare_some(s);
+}
+
+static void queue_member(shoal_supervisor_t *s, struct member *member)
+{
+    order_queue(s, member);
+    schedule(s);
 }
 
 static void queue_again(uv_timer_t *timer)
 {
     struct member *member = timer->data;
-    shoal_supervisor_t *s = member->boss;
-    if (s->phase != PHASE_UP)
-        return;
-    member->next_queued = NULL;
-    *s->queue_end = member;
-    s->queue_end = &member->next_queued;
-    schedule(s);
+    if (member->boss->phase == PHASE_UP)
+        queue_member(member->boss, member);
 }
 
 /* Down. */
@@ -215,11 +289,14 @@ static void decide(struct member *member, shoal_event_t *event)
 
 static void on_start_over(struct member *member)
 {
-    if (!member->starting)
-        return;
-    member->starting = false;
-    member->boss->in_flight--;
-    schedule(member->boss);
+    give_in_flight(member, &member->starting);
+}
+
+static void on_parked(void *data, struct container *c)
+{
+    (void)data;
+    struct member *member = container_get_data(c);
+    give_in_flight(member, &member->preparing);
 }
 
 static void on_event(void *data, struct container *c, shoal_event_t *event)
@@ -245,8 +322,17 @@ static void on_settled(void *data, struct container *c)
     shoal_supervisor_t *s = data;
     struct member *member = container_get_data(c);
     struct group *group = &s->groups[member->service];
+    const shoal_service_t *service = &s->spec->services[member->service];
+    bool was_prepared = member->prepared;
+    unprepare(member);
     if (s->phase != PHASE_UP) {
         close_member(member);
+        return;
+    }
+    if (was_prepared) { /* the preparation came to nothing; the start will be a whole one */
+        if (member->start_wanted)
+            queue_member(s, member);
+        member->start_wanted = false;
         return;
     }
     if (member->restart_wanted) {
@@ -254,6 +340,10 @@ static void on_settled(void *data, struct container *c)
         uint64_t left_ms = passed >= member->delay_usec ? 0 : (member->delay_usec - passed + 999) / 1000;
         container_set_backoff(c, member->delay_usec, member->attempts);
         (void)uv_timer_start(&member->timer, queue_again, left_ms, 0);
+        if (service->warm > 0) {
+            s->prepare_wanted = true;
+            schedule(s);
+        }
         return;
     }
     group->never_ran += !member->ever_ran;
@@ -282,6 +372,7 @@ void fleet_init(shoal_supervisor_t *s)
     s->owner = (struct container_owner){
         .data = s,
         .on_event = on_event,
+        .on_parked = on_parked,
         .on_settled = on_settled,
         .on_output = s->options.on_output != NULL ? on_output : NULL,
         .on_warning = on_warning,
@@ -340,6 +431,7 @@ static int open_member(struct member *member, shoal_error_t *err)
         .image = s->groups[member->service].image,
         .cgroups = s->cgroups,
         .net = s->net,
+        .stock = s->stock,
         .hosts_path = hosts_path(s->hosts, member->service),
         .data = member,
     };
@@ -368,6 +460,7 @@ int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *services, s
     if (code < 0)
         return code;
     s->phase = PHASE_UP;
+    s->prepare_wanted = true;
     for (size_t i = 0; i < s->member_count && code == 0; i++)
         if (s->groups[s->members[i].service].wanted)
             code = open_member(&s->members[i], err);

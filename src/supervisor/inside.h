@@ -47,6 +47,9 @@ struct member {
     bool timer_open, starting, closing;
     bool ever_ran, done; /* done: ended for good */
     bool restart_wanted;
+    bool prepared;     /* parked, or on the way there */
+    bool preparing;    /* on the way: counts as a start in flight */
+    bool start_wanted; /* its preparation came to nothing and is being cleared away: start it then */
     unsigned attempts;
     uint64_t delay_usec, died_usec;
     struct member *next_queued;
@@ -57,6 +60,7 @@ struct group {
     size_t first, count;
     size_t living;                            /* members that have not ended for good */
     size_t ran, never_ran, completed, failed; /* have run once; ended without; ended for good with 0; otherwise */
+    unsigned prepared;                        /* members */
     bool wanted, released, blocked, may_stop;
     int exit_code;
     bool has_exit_code;
@@ -84,6 +88,7 @@ struct shoal_supervisor {
     struct idranges *ids;
     struct cgroup_root *cgroups;
     struct net *net;
+    struct net_stock *stock; /* NULL: none wanted */
     struct sandbox_kit *kit;
     struct hosts *hosts;
     struct container_owner owner;
@@ -99,6 +104,7 @@ struct shoal_supervisor {
     size_t down_next;    /* where the way down goes on in the next slice */
     enum phase phase;
     bool at_once, failed, order_changed;
+    bool prepare_wanted; /* there may be members to prepare */
     uint64_t starts, deaths;
 
     unsigned timers_open;
@@ -122,6 +128,7 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
+void order_queue(shoal_supervisor_t *s, struct member *member);
 void order_release(shoal_supervisor_t *s);                        /* queue every service whose dependencies are met */
 bool order_may_stop(const shoal_supervisor_t *s, size_t service); /* nobody that lives depends on it */
 

@@ -18,7 +18,7 @@ static enum verdict judge(const struct group *group, shoal_condition_t condition
     return NEVER;
 }
 
-static void queue_member(shoal_supervisor_t *s, struct member *member)
+void order_queue(shoal_supervisor_t *s, struct member *member)
 {
     member->next_queued = NULL;
     *s->queue_end = member;
@@ -53,7 +53,7 @@ static bool release_one(shoal_supervisor_t *s, size_t index)
     }
     group->released = true;
     for (size_t i = 0; i < group->count; i++)
-        queue_member(s, &s->members[group->first + i]);
+        order_queue(s, &s->members[group->first + i]);
     return true;
 }
 

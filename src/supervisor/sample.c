@@ -11,9 +11,17 @@ static void publish_fleet(shoal_supervisor_t *s)
         .starts = s->starts,
         .deaths = s->deaths,
     };
+    if (s->stock != NULL) {
+        struct net_stock_counts stock = net_stock_count(s->stock);
+        fleet.pool.ready = stock.ready;
+        fleet.pool.lent = stock.lent;
+        fleet.pool.made = stock.made;
+        fleet.pool.reused = stock.reused;
+    }
     for (size_t i = 0; i < s->member_count; i++) {
         if (s->members[i].container == NULL)
             continue;
+        fleet.parked += s->members[i].prepared && !s->members[i].preparing;
         switch (container_get_state(s->members[i].container)) {
         case CONTAINER_RUNNING:
         case CONTAINER_STOPPING:

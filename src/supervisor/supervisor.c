@@ -145,6 +145,30 @@ static int open_net(shoal_supervisor_t *s, shoal_error_t *err)
     return net_open(&s->net, s->loop, &options, err);
 }
 
+/* By default a start or two ahead of what the fleet can start at once, and no more than it has sandboxes. */
+static int open_stock(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    size_t none = s->spec->network_count, total = 0;
+    AUTO_FREE size_t *wanted = calloc(none + 1, sizeof *wanted);
+    if (wanted == NULL)
+        return shoal_fail(err, -ENOMEM, "stock of network namespaces");
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        bool bridge = service->network_mode == SHOAL_NETWORK_BRIDGES && service->attachment_count == 1;
+        if (bridge)
+            wanted[service->attachments[0].network] += service->replicas;
+        else if (service->network_mode == SHOAL_NETWORK_NONE)
+            wanted[none] += service->replicas;
+    }
+    size_t most = s->spec->pool_set ? s->spec->pool : 2 * s->in_flight_max;
+    for (size_t i = 0; i <= none; i++) {
+        wanted[i] = wanted[i] < most ? wanted[i] : most;
+        total += wanted[i];
+    }
+    struct net_stock_options options = {.net = s->net, .wanted = wanted, .network_count = none};
+    return total > 0 ? net_stock_open(&s->stock, s->loop, &options, err) : 0;
+}
+
 static int make_members(shoal_supervisor_t *s, shoal_error_t *err)
 {
     size_t count = 0;
@@ -186,6 +210,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = sandbox_kit_add(s->kit, &s->spec->services[i], err);
     if (code == 0)
         code = open_net(s, err);
+    if (code == 0)
+        code = open_stock(s, err);
     return code == 0 ? hosts_open(&s->hosts, s, err) : code;
 }
 
@@ -241,19 +267,29 @@ static void close_cgroups(void *data)
 static void close_net(void *data)
 {
     shoal_supervisor_t *s = data;
-    s->hosts = NULL;
+    s->stock = NULL;
     if (s->net != NULL)
         net_close(s->net, close_cgroups, s);
     else
         close_cgroups(s);
 }
 
+static void close_stock(void *data)
+{
+    shoal_supervisor_t *s = data;
+    s->hosts = NULL;
+    if (s->stock != NULL)
+        net_stock_close(s->stock, close_net, s);
+    else
+        close_net(s);
+}
+
 void supervisor_close_parts(shoal_supervisor_t *s)
 {
     if (s->hosts != NULL)
-        hosts_close(s->hosts, close_net, s);
+        hosts_close(s->hosts, close_stock, s);
     else
-        close_net(s);
+        close_stock(s);
 }
 
 static void on_failed_open_closed(void *data)

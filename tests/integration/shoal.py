@@ -129,6 +129,8 @@ class Fleet:
                     return found
                 left = end - time.monotonic()
                 ended = not any(reader.is_alive() for reader in self._readers)
+                if ended:
+                    self.process.wait(10 * SCALE)  # its streams end a moment before it does
                 if left <= 0 or ended:
                     why = f"shoal ended with {self.process.poll()}" if ended else f"not within {timeout * SCALE:g} s"
                     last = "\n".join([json.dumps(r) for r in self.records[-8:]] + self.messages[-8:])

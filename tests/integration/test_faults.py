@@ -38,7 +38,7 @@ def fail_at(fleet, where):
     return started.wait(), died
 
 
-@pytest.mark.parametrize("stage", ["rootfs", "cgroup", "clone", "link", "exec"])
+@pytest.mark.parametrize("stage", ["rootfs", "cgroup", "clone", "mount", "link", "exec"])
 def test_stage(fleet, stage):
     result, died = fail_at(fleet, f"stage:{stage}")
     assert result.returncode == 1

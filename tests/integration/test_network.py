@@ -101,7 +101,8 @@ def test_networks_are_isolated(fleet):
 
 
 def test_two_shards_are_one_network(fleet):
-    text = HEAD + server("web", "    scale: 5\n") + "networks: {default: {x-shoal: {shard: 2}}}\n"
+    text = (HEAD.replace("degrade: true", "degrade: true, pool: 0") + server("web", "    scale: 5\n") +
+            "networks: {default: {x-shoal: {shard: 2}}}\n")
     started = fleet(text)
     for n in range(1, 6):
         started.wait_event("start", container=f"demo-web-{n}")

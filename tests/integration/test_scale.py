@@ -21,7 +21,7 @@ def test_hundreds_come_and_go(fleet):
             maps.add(lines.read())
     assert len(maps) == COUNT and len(addresses) == COUNT
     record = started.wait_record("supervisor", since=started.mark())
-    assert record["fds"] <= 4 * COUNT + 100
+    assert record["fds"] <= 4 * COUNT + 200  # and what does not grow with them: the stock of namespaces
     assert record["rss"] < 30 << 20 or "san" in shoal.BIN
     result = started.stop(timeout=60)
     assert result.returncode == 0

@@ -75,10 +75,12 @@ def test_a_reader_that_does_not_read_costs_records_not_time(fleet_folder, clean_
     process = up(fleet_folder / "slow", text, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     seq = fleet_folder / "slow" / "run" / "demo" / "seq"
     wanted = 20_000  # events: more than pipe and buffer hold
-    shoal.wait_for(lambda: seq.exists() and int.from_bytes(seq.read_bytes()[:8], "little") > wanted, timeout=60,
-                   what="a supervisor that goes on although nobody reads")
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30 * shoal.SCALE)
+    try:
+        shoal.wait_for(lambda: seq.exists() and int.from_bytes(seq.read_bytes()[:8], "little") > wanted, timeout=300,
+                       what="a supervisor that goes on although nobody reads")
+    finally:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30 * shoal.SCALE)
     assert process.returncode == 0
     records = [json.loads(line) for line in output.decode().splitlines()]
     gaps = [r for r in records if r["type"] == "gap"]

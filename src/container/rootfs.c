@@ -1,0 +1,149 @@
+/* A container's place on disk and what its file asks the host for, found and made by a worker thread while the loop already
+ * clones: the directory, the user, the sources of the mounts. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "container/inside.h"
+
+struct rootfs_work {
+    uv_work_t request;
+    struct container *container;
+    struct image_file files[3];
+    size_t file_count;
+    char *hosts; /* owned: network_mode host has a copy of the host's */
+    struct image_user user;
+    struct bind *binds; /* owned until the stage takes them */
+    int result;
+    shoal_error_t error;
+};
+
+static void free_binds(struct bind *binds, size_t count)
+{
+    for (size_t i = 0; binds != NULL && i < count; i++)
+        free(binds[i].path);
+    free(binds);
+}
+
+static int find_bind(const struct container *c, const shoal_mount_t *mount, struct bind *out, shoal_error_t *err)
+{
+    if (mount->kind == SHOAL_MOUNT_TMPFS)
+        return 0;
+    if (mount->kind == SHOAL_MOUNT_VOLUME) {
+        AUTO_FREE char *anonymous = NULL;
+        const char *name;
+        if (mount->volume >= 0) {
+            name = c->spec->volumes[mount->volume].full_name;
+        } else {
+            uint64_t target = base_hash(mount->target, strlen(mount->target));
+            name = anonymous = base_format("%.12s-%016llx", c->id, (unsigned long long)target);
+            if (name == NULL)
+                return shoal_fail(err, -ENOMEM, "volume of %s", mount->target);
+        }
+        return image_make_volume(c->root_dir, name, &out->path, err);
+    }
+    struct stat about;
+    if (stat(mount->source, &about) < 0) {
+        if (errno != ENOENT || !mount->create_host_path)
+            return shoal_fail(err, -errno, "bind %s on %s", mount->source, mount->target);
+        int code = image_make_directories(mount->source, 0755, err);
+        if (code < 0)
+            return code;
+        about.st_mode = S_IFDIR;
+    }
+    out->is_file = !S_ISDIR(about.st_mode);
+    out->path = base_format("%s", mount->source);
+    return out->path != NULL ? 0 : shoal_fail(err, -ENOMEM, "bind %s", mount->source);
+}
+
+static char *read_hosts(const shoal_service_t *service)
+{
+    struct text text = {0};
+    FILE *file = fopen("/etc/hosts", "re");
+    char line[1024];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && text.count < 1u << 20)
+        text_add_string(&text, line);
+    if (file != NULL)
+        (void)fclose(file);
+    for (size_t i = 0; i < service->extra_host_count; i++)
+        text_add_format(&text, "%s\t%s\n", service->extra_hosts[i].value, service->extra_hosts[i].key);
+    return text_take(&text);
+}
+
+static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only what does not change during a launch */
+{
+    struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
+    const struct container *c = work->container;
+    const shoal_service_t *service = c->service;
+    shoal_error_t *err = &work->error;
+    work->result = image_find_user(c->image, service->user, &service->group_add, &work->user, err);
+    work->binds = calloc(service->mount_count + 1, sizeof *work->binds);
+    if (work->result == 0 && work->binds == NULL)
+        work->result = shoal_fail(err, -ENOMEM, "mounts");
+    for (size_t i = 0; i < service->mount_count && work->result == 0; i++)
+        work->result = find_bind(c, &service->mounts[i], &work->binds[i], err);
+    if (work->result == 0 && service->network_mode == SHOAL_NETWORK_HOST) {
+        work->hosts = read_hosts(service);
+        if (work->hosts == NULL)
+            work->result = shoal_fail(err, -ENOMEM, "/etc/hosts");
+        work->files[work->file_count++] = (struct image_file){"etc/hosts", work->hosts};
+    }
+    if (work->result == 0)
+        work->result = image_make_rootfs(c->image, c->dir, c->first_id, work->files, work->file_count, err);
+}
+
+static void on_rootfs_made(uv_work_t *request, int status)
+{
+    struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
+    struct container *c = work->container;
+    shoal_error_t error = work->error;
+    int result = status < 0 ? shoal_fail(&error, status, "worker") : work->result;
+    if (result == 0) {
+        c->user = work->user;
+        c->binds = work->binds;
+        work->binds = NULL;
+        c->rootfs_made = true;
+    }
+    free_binds(work->binds, c->service->mount_count);
+    free((void *)(uintptr_t)work->files[0].text);
+    free(work->hosts);
+    free(work);
+    c->rootfs_pending = false;
+    c->parts_open--;
+    if (c->launch != NULL && c->launch->error.code == 0)
+        launch_continue(c, result < 0 ? result : 1, &error);
+    else
+        container_settle(c); /* the start has failed meanwhile */
+}
+
+int rootfs_begin(struct container *c, shoal_error_t *err)
+{
+    if (c->rootfs_made)
+        return 1;
+    struct rootfs_work *work = calloc(1, sizeof *work);
+    const char *hostname = c->service->hostname != NULL ? c->service->hostname : c->name;
+    char *line = base_format("%s\n", hostname);
+    if (work == NULL || line == NULL) {
+        free(work);
+        free(line);
+        return shoal_fail(err, -ENOMEM, "root file system");
+    }
+    work->container = c;
+    work->files[work->file_count++] = (struct image_file){"etc/hostname", line};
+    work->files[work->file_count++] = (struct image_file){"etc/resolv.conf", c->kit->resolv};
+    int code = uv_queue_work(c->loop, &work->request, rootfs_work, on_rootfs_made);
+    if (code < 0) {
+        free(line);
+        free(work);
+        return shoal_fail(err, code, "queue work");
+    }
+    c->rootfs_pending = true;
+    c->parts_open++;
+    return 1;
+}
+
+int rootfs_enter(struct container *c, shoal_error_t *err)
+{
+    (void)err;
+    return c->rootfs_pending ? 0 : 1; /* on_rootfs_made() goes on */
+}
