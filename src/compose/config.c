@@ -106,6 +106,18 @@ static void without(struct node *map, const char *key)
         node_remove(map, entry);
 }
 
+/* A file that must be there is printed as its path alone. */
+static void shorten_env_files(const struct node *service)
+{
+    struct node *files = node_get(service, "env_file");
+    for (size_t i = 0; files != NULL && i < files->count; i++) {
+        const char *required = text_of(files->items[i], "required");
+        struct node *path = node_get(files->items[i], "path");
+        if (path != NULL && required != NULL && strcmp(required, "true") == 0)
+            files->items[i] = path;
+    }
+}
+
 /* What may change while a container stays what it is, goes out. */
 static void put_hash(struct load *load, struct text *out, const char *name, const struct node *service)
 {
@@ -118,13 +130,7 @@ static void put_hash(struct load *load, struct text *out, const char *name, cons
     for (size_t i = 0; i < COUNT(left_out); i++)
         without(copy, left_out[i]);
     without(node_get(copy, "deploy"), "replicas");
-    struct node *files = node_get(copy, "env_file");
-    for (size_t i = 0; files != NULL && i < files->count; i++) {
-        const char *required = text_of(files->items[i], "required");
-        struct node *path = node_get(files->items[i], "path");
-        if (path != NULL && required != NULL && strcmp(required, "true") == 0)
-            files->items[i] = path;
-    }
+    shorten_env_files(copy);
     print_json(load, &json, copy, PRINT_COMPACT);
     if (LOAD_GOT(load, json.failed ? NULL : json.bytes)) {
         base_sha256(json.bytes, json.count, hash);
@@ -190,6 +196,8 @@ static void print_part(struct load *load, const shoal_config_options_t *config, 
     case SHOAL_CONFIG_ALL:
         if (!config->no_interpolate)
             shape_top(load, model);
+        for (size_t i = 0; config->no_env_files && services != NULL && i < services->count; i++)
+            shorten_env_files(services->entries[i].value);
         if (config->json)
             print_json(load, out, model, form);
         else
@@ -237,8 +245,8 @@ static void run(struct load *load, const shoal_config_options_t *config, struct 
     if (model == NULL || load->has_error)
         return;
     print_part(load, config, model, out);
-    if (!config->no_interpolate && (config->part == SHOAL_CONFIG_ALL || config->part == SHOAL_CONFIG_NOTHING) &&
-        !load->has_error)
+    if (!config->no_interpolate && !config->no_env_files &&
+        (config->part == SHOAL_CONFIG_ALL || config->part == SHOAL_CONFIG_NOTHING) && !load->has_error)
         read_spec(load, model); /* for what is said of it */
 }
 

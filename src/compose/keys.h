@@ -124,12 +124,12 @@ struct key {
     const struct section *section; /* read_nested: what is inside */
     int64_t min, max;              /* plain readers; max 0: none */
     int64_t scale;                 /* min and max are in parts of so many; 0: in ones */
-    bool needed;                   /* the language asks for it */
-    bool always;                   /* printed even when it is zero */
     const char *json_name;         /* where JSON's differs */
-    bool false_is_fine;            /* not carried out, but `false` says what is so anyway */
     const char *form;              /* manual: what is written there */
     const char *doc;               /* manual: what it does */
+    bool needed;                   /* the language asks for it */
+    bool always;                   /* printed even when it is zero */
+    bool false_is_fine;            /* not carried out, but `false` says what is so anyway */
 };
 
 struct section {

@@ -62,7 +62,7 @@ static void check_source(struct load *load, const struct place *at, struct node 
     size_t most = *(const size_t *)data, count = 0;
     if (node->kind != NODE_MAP)
         return;
-    for (size_t i = 0; i < most; i++)
+    for (size_t i = 0; i < most && i < COUNT(keys); i++)
         count += node_get(node, keys[i]) != NULL;
     if (count > 1)
         load_error(load, at, "has %zu sources; one of file, environment%s is its content", count,
@@ -198,8 +198,13 @@ static void follow_links(struct load *load, struct node *service)
         return;
     if (!written)
         dependencies = new_implied(load, NODE_MAP, service);
-    if (dependencies == NULL || !load_got(load, node_index_init(&index, dependencies) == 0 ? dependencies : NULL))
+    if (dependencies == NULL)
         return;
+    if (node_index_init(&index, dependencies) < 0) {
+        load->out_of_memory = true;
+        node_index_fini(&index);
+        return;
+    }
     static const char *const namespaces[] = {"network_mode", "ipc", "pid", "uts", "cgroup"};
     const struct node *links = node_get(service, "links"), *from = node_get(service, "volumes_from");
     for (size_t i = 0; links != NULL && links->kind == NODE_LIST && i < links->count; i++) {
