@@ -292,12 +292,11 @@ static struct node *lengthen_below(struct load *load, const struct place *at, co
 struct node *lengthen(struct load *load, const struct place *at, const struct kind *kind, struct node *node)
 {
     if (kind->lengthen != NULL) {
-        bool checked = node->checked, damaged = node->damaged;
+        bool damaged = node->damaged;
         node = kind->lengthen(load, at, node);
         if (node == NULL)
             return NULL;
         node->damaged = node->damaged || damaged;
-        (void)checked;
     }
     return lengthen_below(load, at, kind, node);
 }

@@ -71,7 +71,6 @@ static const char *shown_name(struct load *load, const char *path)
 {
     size_t count = load->working_directory == NULL ? 0 : strlen(load->working_directory);
     bool below = count > 1 && strncmp(path, load->working_directory, count) == 0 && path[count] == '/';
-    (void)load;
     return below ? path + count + 1 : path;
 }
 

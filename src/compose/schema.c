@@ -206,15 +206,10 @@ static bool check_name_of(struct load *load, const struct place *at, const struc
 }
 
 /* Is the value good where it stands? */
-static bool check_value(struct load *load, const struct place *at, const struct kind *kind, const struct node *map,
-                        struct node_entry *entry)
+static bool check_value(struct load *load, const struct place *at, const struct kind *kind, struct node_entry *entry)
 {
     char hint[120];
-    (void)map;
     if (kind->section == NULL) {
-        if (is_extension(entry->key->text) && kind->values != NULL && kind->values->section != NULL &&
-            !check_name_of(load, at, kind, entry->key->text))
-            return false;
         bool named = kind->becomes == AS_NAMED || kind->becomes == AS_PAIRS || kind->becomes == AS_VARIABLES ||
                      kind->becomes == AS_HOSTS;
         return (!named || check_name_of(load, at, kind, entry->key->text)) &&
@@ -234,7 +229,7 @@ static bool check_map(struct load *load, const struct place *at, const struct ki
     size_t used = 0;
     for (size_t i = 0; i < map->count; i++) {
         struct place inner = place_key(at, &map->entries[i]);
-        bool good = check_value(load, &inner, kind, map, &map->entries[i]);
+        bool good = check_value(load, &inner, kind, &map->entries[i]);
         map->damaged = map->damaged || !good || map->entries[i].value->damaged;
         if (good)
             map->entries[used++] = map->entries[i];

@@ -6,19 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compose/language.h"
+#include "compose/typed.h"
 #include "compose/values.h"
 
-/* A value that turned out to be nothing: left out. */
-static struct node *const NOTHING = NULL;
-
-static struct node *text_node(struct load *load, const struct node *at, const char *text)
+struct node *typed_new_text(struct load *load, const struct node *at, const char *text)
 {
     struct node *node = LOAD_GOT(load, text) ? node_new_text(&load->nodes, at, text) : NULL;
     return LOAD_GOT(load, node) ? node : NULL;
 }
 
-static struct node *scalar_node(struct load *load, const struct node *at, enum node_type type, const char *text)
+struct node *typed_new_scalar(struct load *load, const struct node *at, enum node_type type, const char *text)
 {
     struct node *node = node_new_scalar(&load->nodes, at, type, text);
     return LOAD_GOT(load, node) ? node : NULL;
@@ -28,7 +25,7 @@ static struct node *int_node(struct load *load, const struct node *at, int64_t v
 {
     char text[32];
     (void)snprintf(text, sizeof text, "%lld", (long long)value);
-    return scalar_node(load, at, TYPE_INT, text);
+    return typed_new_scalar(load, at, TYPE_INT, text);
 }
 
 static void put(struct load *load, struct node *map, struct node *key, struct node *value, const struct key *row)
@@ -38,7 +35,7 @@ static void put(struct load *load, struct node *map, struct node *key, struct no
 }
 
 /* A scalar's text, as Compose makes text of values. buffer: 64 bytes. */
-static const char *as_text(const struct node *node, char *buffer)
+const char *typed_as_text(const struct node *node, char *buffer)
 {
     if (node->type == TYPE_INT || node->type == TYPE_FLOAT)
         return node_number_text(node, buffer);
@@ -53,16 +50,18 @@ static const char *as_text(const struct node *node, char *buffer)
 static struct node *same_text(struct load *load, struct node *node)
 {
     char buffer[64];
-    return node->kind == NODE_SCALAR && node->type == TYPE_STRING ? node : text_node(load, node, as_text(node, buffer));
+    return node->kind == NODE_SCALAR && node->type == TYPE_STRING
+               ? node
+               : typed_new_text(load, node, typed_as_text(node, buffer));
 }
 
 static struct node *typed_text(struct load *load, struct node *node)
 {
     char buffer[64];
-    const char *text = as_text(node, buffer);
+    const char *text = typed_as_text(node, buffer);
     if (node->type == TYPE_STRING)
         return text[0] == '\0' ? NOTHING : node;
-    return text[0] == '\0' ? NOTHING : text_node(load, node, text);
+    return text[0] == '\0' ? NOTHING : typed_new_text(load, node, text);
 }
 
 static struct node *typed_flag(struct load *load, const struct place *at, const struct node *node, bool keep)
@@ -76,7 +75,7 @@ static struct node *typed_flag(struct load *load, const struct place *at, const 
     } else if (strcasecmp(node->text, "true") != 0 && strcasecmp(node->text, "false") != 0) {
         load_warning(load, at, "\"%.60s\" is text in YAML 1.2; write %s", node->text, flag ? "true" : "false");
     }
-    return flag || keep ? scalar_node(load, node, TYPE_BOOL, flag ? "true" : "false") : NOTHING;
+    return flag || keep ? typed_new_scalar(load, node, TYPE_BOOL, flag ? "true" : "false") : NOTHING;
 }
 
 /* A decimal number in text, as Go reads one; a plain number may have a fraction, which is cut off. */
@@ -153,7 +152,7 @@ static struct node *typed_float(struct load *load, const struct place *at, const
     if (number == 0)
         return NOTHING;
     value_float_text((double)(float)number, 32, 21, text);
-    return scalar_node(load, node, TYPE_FLOAT, text);
+    return typed_new_scalar(load, node, TYPE_FLOAT, text);
 }
 
 static struct node *typed_bytes(struct load *load, const struct place *at, const struct node *node, bool keep)
@@ -180,7 +179,7 @@ static struct node *typed_bytes(struct load *load, const struct place *at, const
     if (integer == 0 && !keep)
         return NOTHING;
     (void)snprintf(text, sizeof text, "%lld", (long long)integer);
-    return text_node(load, node, text);
+    return typed_new_text(load, node, text);
 }
 
 static struct node *typed_duration(struct load *load, const struct place *at, const struct node *node, bool keep)
@@ -197,7 +196,7 @@ static struct node *typed_duration(struct load *load, const struct place *at, co
     if (code < 0 || (ns == 0 && !keep))
         return NOTHING;
     value_duration_text(ns, text);
-    return text_node(load, node, text);
+    return typed_new_text(load, node, text);
 }
 
 static struct node *typed_mode(struct load *load, const struct place *at, const struct node *node)
@@ -217,7 +216,7 @@ static struct node *typed_mode(struct load *load, const struct place *at, const 
         return NOTHING;
     }
     (void)snprintf(text, sizeof text, "0%llo", (unsigned long long)value);
-    return text_node(load, node, text);
+    return typed_new_text(load, node, text);
 }
 
 static struct node *typed_device_count(struct load *load, const struct place *at, const struct kind *kind,
@@ -230,13 +229,13 @@ static struct node *typed_device_count(struct load *load, const struct place *at
 
 /* ---- lists of texts ---- */
 
-static struct node *new_list(struct load *load, const struct node *at)
+struct node *typed_new_list(struct load *load, const struct node *at)
 {
     struct node *list = node_new(&load->nodes, NODE_LIST, at);
     return LOAD_GOT(load, list) ? list : NULL;
 }
 
-static void append(struct load *load, struct node *list, struct node *item)
+void typed_append(struct load *load, struct node *list, struct node *item)
 {
     if (item != NULL && !node_append(&load->nodes, list, item))
         load->out_of_memory = true;
@@ -253,22 +252,22 @@ static bool refuse_fraction(struct load *load, const struct place *at, const str
 
 static struct node *typed_texts(struct load *load, struct node *node)
 {
-    struct node *list = new_list(load, node);
+    struct node *list = typed_new_list(load, node);
     if (list == NULL || node_is_null(node))
         return NOTHING;
     list->damaged = node->damaged;
     if (node->kind == NODE_SCALAR)
-        append(load, list, same_text(load, node));
+        typed_append(load, list, same_text(load, node));
     for (size_t i = 0; node->kind == NODE_LIST && i < node->count; i++)
         if (node->items[i]->kind == NODE_SCALAR)
-            append(load, list, same_text(load, node->items[i]));
+            typed_append(load, list, same_text(load, node->items[i]));
     return list->count > 0 ? list : NOTHING;
 }
 
 /* Text is split like a shell's words. null is not there; an empty list is, and clears the image's. */
 static struct node *typed_command(struct load *load, const struct place *at, struct node *node)
 {
-    struct node *list = new_list(load, node);
+    struct node *list = typed_new_list(load, node);
     if (list == NULL || node_is_null(node))
         return NOTHING;
     if (node->kind == NODE_LIST) {
@@ -285,7 +284,7 @@ static struct node *typed_command(struct load *load, const struct place *at, str
     else if (why != NULL)
         load_unsupported(load, at, "the command %s", why);
     for (size_t i = 0; code == 0 && i < words.count; i++)
-        append(load, list, text_node(load, node, words.items[i]));
+        typed_append(load, list, typed_new_text(load, node, words.items[i]));
     return code == 0 ? list : NOTHING;
 }
 
@@ -294,167 +293,21 @@ static struct node *typed_test(struct load *load, const struct place *at, struct
     (void)at;
     if (node->kind == NODE_LIST)
         return typed_texts(load, node);
-    struct node *list = new_list(load, node);
+    struct node *list = typed_new_list(load, node);
     if (list == NULL)
         return NOTHING;
-    append(load, list, text_node(load, node, "CMD-SHELL"));
-    append(load, list, text_node(load, node, node->text));
+    typed_append(load, list, typed_new_text(load, node, "CMD-SHELL"));
+    typed_append(load, list, typed_new_text(load, node, node->text));
     return list;
 }
 
-/* ---- names and values ---- */
-
-static struct node *new_map(struct load *load, const struct node *at)
+struct node *typed_new_map(struct load *load, const struct node *at)
 {
     struct node *map = node_new(&load->nodes, NODE_MAP, at);
     if (!LOAD_GOT(load, map))
         return NULL;
     map->damaged = at->damaged;
     return map;
-}
-
-/* Put a name; the last one of several holds. */
-static void put_pair(struct load *load, struct node_index *index, struct node *key, struct node *value)
-{
-    struct node_entry *before = key == NULL ? NULL : node_index_find(index, key->text);
-    if (key == NULL || value == NULL)
-        return;
-    if (before != NULL)
-        before->value = value;
-    else if (node_index_put(&load->nodes, index, &(struct node_entry){.key = key, .value = value}) < 0)
-        load->out_of_memory = true;
-}
-
-static struct node *typed_pairs(struct load *load, const struct place *at, const struct kind *kind,
-                                const struct node *node)
-{
-    bool keep_none = kind->becomes == AS_VARIABLES;
-    struct node *map = new_map(load, node);
-    struct node_index index;
-    if (map == NULL || node->kind == NODE_SCALAR || node_index_init(&index, map) < 0)
-        return NOTHING;
-    for (size_t i = 0; i < node->count; i++) {
-        char buffer[64];
-        bool list = node->kind == NODE_LIST;
-        struct node *value = list ? node->items[i] : node->entries[i].value;
-        if (value->kind != NODE_SCALAR)
-            continue;
-        const char *text = as_text(value, buffer);
-        struct node *key = list ? NULL : node->entries[i].key;
-        bool none = list ? strchr(text, '=') == NULL : node_is_null(value);
-        if (list) {
-            struct place item = place_item(at, node, i);
-            size_t count = strcspn(text, "=");
-            if (keep_none && count > 0 && strchr(" \t\n\r\v\f", text[count - 1]) != NULL)
-                load_error(load, &item, "the variable's name \"%.*s\" ends in a blank", (int)(count < 60 ? count : 60),
-                           text);
-            key = text_node(load, value, arena_copy(&load->nodes, text, count));
-            text += count + (text[count] == '=');
-        }
-        struct node *out = none && keep_none                     ? scalar_node(load, value, TYPE_NULL, "")
-                           : !list && value->type == TYPE_STRING ? value
-                                                                 : text_node(load, value, none ? "" : text);
-        put_pair(load, &index, key, out);
-    }
-    node_index_fini(&index);
-    return map->count > 0 ? map : NOTHING;
-}
-
-/* id, or "id: path". */
-static struct node *typed_keys(struct load *load, const struct node *node)
-{
-    char buffer[64];
-    struct node *list = new_list(load, node);
-    const struct node_entry **sorted = node->kind == NODE_MAP ? node_sorted(&load->nodes, node) : NULL;
-    for (size_t i = 0; list != NULL && sorted != NULL && i < node->count; i++) {
-        const char *path = as_text(sorted[i]->value, buffer);
-        append(load, list,
-               text_node(load, sorted[i]->value,
-                         path[0] == '\0' ? sorted[i]->key->text
-                                         : arena_format(&load->nodes, "%s: %s", sorted[i]->key->text, path)));
-    }
-    return list != NULL && list->count > 0 ? list : NOTHING;
-}
-
-static struct node *typed_option_lists(struct load *load, const struct node *node)
-{
-    char buffer[64];
-    struct node *map = new_map(load, node);
-    for (size_t i = 0; map != NULL && i < node->count; i++) {
-        const struct node *value = node->entries[i].value;
-        struct node *list = new_list(load, value);
-        for (size_t k = 0; list != NULL && k < (value->kind == NODE_LIST ? value->count : 1); k++)
-            append(load, list,
-                   text_node(load, value, as_text(value->kind == NODE_LIST ? value->items[k] : value, buffer)));
-        put(load, map, node->entries[i].key, list, NULL);
-    }
-    return map != NULL && map->count > 0 ? map : NOTHING;
-}
-
-/* One host's addresses as NAME=address items; brackets around an IPv6 address go away. */
-static void append_host(struct load *load, const struct place *at, struct node *list, const struct node *where,
-                        const char *name, const char *address)
-{
-    size_t count = strlen(address);
-    bool brackets = count > 2 && address[0] == '[' && address[count - 1] == ']';
-    if (name[0] == '\0' || strpbrk(name, ":=") != NULL) {
-        load_error(load, at, "\"%.60s\" is not a host name", name);
-        return;
-    }
-    append(load, list,
-           text_node(
-               load, where,
-               arena_format(&load->nodes, "%s=%.*s", name, (int)(count - 2 * (size_t)brackets), address + brackets)));
-}
-
-static void append_hosts(struct load *load, const struct place *at, struct node *list, const struct node *item)
-{
-    char buffer[64];
-    const char *text = as_text(item, buffer);
-    const char *mark = strchr(text, '=');
-    mark = mark == NULL ? strchr(text, ':') : mark;
-    if (mark == NULL) {
-        load_error(load, at, "\"%.60s\" has no address; write NAME=10.0.0.1", text);
-        return;
-    }
-    const char *name = arena_copy(&load->nodes, text, (size_t)(mark - text));
-    for (const char *s = mark + 1; LOAD_GOT(load, name);) {
-        size_t count = strcspn(s, ",");
-        const char *address = arena_copy(&load->nodes, s, count);
-        if (LOAD_GOT(load, address))
-            append_host(load, at, list, item, name, address);
-        if (s[count] == '\0')
-            break;
-        s += count + 1;
-    }
-}
-
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp((*(const struct node *const *)a)->text, (*(const struct node *const *)b)->text);
-}
-
-static struct node *typed_hosts(struct load *load, const struct place *at, const struct node *node)
-{
-    struct node *list = new_list(load, node);
-    char buffer[64];
-    for (size_t i = 0; list != NULL && node->kind != NODE_SCALAR && i < node->count; i++) {
-        if (node->kind == NODE_LIST) {
-            struct place item = place_item(at, node, i);
-            append_hosts(load, &item, list, node->items[i]);
-            continue;
-        }
-        struct place inner = place_key(at, &node->entries[i]);
-        const struct node *value = node->entries[i].value;
-        for (size_t k = 0; k < (value->kind == NODE_LIST ? value->count : 1); k++) {
-            const struct node *address = value->kind == NODE_LIST ? value->items[k] : value;
-            append_host(load, &inner, list, address, inner.word, as_text(address, buffer));
-        }
-    }
-    if (list == NULL || list->count == 0)
-        return NOTHING;
-    qsort(list->items, list->count, sizeof(struct node *), compare_texts);
-    return list;
 }
 
 /* ---- sections ---- */
@@ -477,11 +330,11 @@ static void add_always(struct load *load, const struct section *section, struct 
         if ((!command && !always && !row->always) || node_get(map, row->name) != NULL)
             continue;
         bool text = row->always && row->kind->becomes != AS_COUNT;
-        struct node *value = command       ? scalar_node(load, at, TYPE_NULL, "")
-                             : row->always ? scalar_node(load, at, text ? TYPE_STRING : TYPE_INT,
-                                                         row->kind->becomes == AS_TEXT ? "" : "0")
-                                           : new_map(load, at);
-        struct node *key = text_node(load, at, row->name);
+        struct node *value = command       ? typed_new_scalar(load, at, TYPE_NULL, "")
+                             : row->always ? typed_new_scalar(load, at, text ? TYPE_STRING : TYPE_INT,
+                                                              row->kind->becomes == AS_TEXT ? "" : "0")
+                                           : typed_new_map(load, at);
+        struct node *key = typed_new_text(load, at, row->name);
         if (value == NULL || key == NULL)
             return;
         value->implied = true;
@@ -494,7 +347,7 @@ static void add_always(struct load *load, const struct section *section, struct 
 
 static struct node *typed_section(struct load *load, const struct place *at, const struct kind *kind, struct node *node)
 {
-    struct node *map = new_map(load, node);
+    struct node *map = typed_new_map(load, node);
     if (map == NULL)
         return NOTHING;
     for (size_t i = 0; node->kind == NODE_MAP && i < node->count; i++) {
@@ -535,27 +388,27 @@ static struct node *typed_ulimit(struct load *load, const struct place *at, cons
     struct node *number = typed_count(load, at, kind, node, true);
     if (number == NULL || strcmp(number->text, "0") != 0)
         return number;
-    struct node *map = new_map(load, node); /* Compose cannot tell 0 from nothing, and prints {} */
+    struct node *map = typed_new_map(load, node); /* Compose cannot tell 0 from nothing, and prints {} */
     static const char *const ends[] = {"soft", "hard"};
     for (size_t i = 0; map != NULL && i < COUNT(ends); i++) {
         struct node *zero = int_node(load, node, 0);
         if (zero != NULL)
             zero->yaml_only = true;
-        put(load, map, text_node(load, node, ends[i]), zero, find_key(&ulimit_section, ends[i]));
+        put(load, map, typed_new_text(load, node, ends[i]), zero, find_key(&ulimit_section, ends[i]));
     }
     return map;
 }
 
 static struct node *typed_list(struct load *load, const struct place *at, const struct kind *kind, struct node *node)
 {
-    struct node *list = new_list(load, node);
+    struct node *list = typed_new_list(load, node);
     if (list == NULL || node->kind != NODE_LIST)
         return NOTHING;
     list->damaged = node->damaged;
     for (size_t i = 0; i < node->count; i++) {
         struct place item = place_item(at, node, i);
         struct node *value = typed(load, &item, kind->items, node->items[i]);
-        append(load, list, value);
+        typed_append(load, list, value);
         list->damaged = list->damaged || value == NULL || value->damaged;
     }
     return list->count > 0 ? list : NOTHING;
@@ -563,7 +416,7 @@ static struct node *typed_list(struct load *load, const struct place *at, const 
 
 static struct node *typed_named(struct load *load, const struct place *at, const struct kind *kind, struct node *node)
 {
-    struct node *map = new_map(load, node);
+    struct node *map = typed_new_map(load, node);
     if (map == NULL || node->kind != NODE_MAP)
         return NOTHING;
     for (size_t i = 0; i < node->count; i++) {
@@ -573,7 +426,7 @@ static struct node *typed_named(struct load *load, const struct place *at, const
                    at->outer->outer == NULL;
         struct node *value = !node_is_null(old) ? typed(load, &inner, kind->values, old)
                              : top              ? typed_section(load, &inner, kind->values, old)
-                                                : scalar_node(load, old, TYPE_NULL, "");
+                                                : typed_new_scalar(load, old, TYPE_NULL, "");
         if (value != NULL)
             value->implied = value->implied || old->implied;
         put(load, map, node->entries[i].key, value, NULL);
