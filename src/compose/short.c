@@ -88,7 +88,10 @@ static bool split_mount(struct load *load, const struct place *at, const char *t
         load_error(load, at, "\"%.200s\" has too many colons; write SOURCE:TARGET or SOURCE:TARGET:ro", text);
         return false;
     }
-    *out = count == 1 ? (struct short_mount){.target = parts[0]} : (struct short_mount){parts[0], parts[1], parts[2]};
+    if (count == 1)
+        *out = (struct short_mount){.target = parts[0]};
+    else
+        *out = (struct short_mount){parts[0], parts[1], parts[2]};
     return true;
 }
 
