@@ -97,9 +97,22 @@ struct node *lengthen_gpus(struct load *load, const struct place *at, struct nod
     return list;
 }
 
-/* A list of names as a mapping of them to nothing, or to what fill() puts in. */
-static struct node *names_to_map(struct load *load, struct node *list,
-                                 void (*fill)(struct load *, struct node *, const struct node *))
+/* One more mapping of what `model` holds: the list may be long, so its keys and values are shared. */
+static struct node *like(struct load *load, const struct node *at, const struct node *model)
+{
+    struct node *map = new_map(load, at);
+    if (map == NULL)
+        return NULL;
+    map->entries = arena_array(&load->nodes, model->count, sizeof *map->entries);
+    if (!LOAD_GOT(load, map->entries))
+        return NULL;
+    memcpy(map->entries, model->entries, model->count * sizeof *map->entries);
+    map->count = map->room = model->count;
+    return map;
+}
+
+/* A list of names as a mapping of them to nothing, or to what `model` holds. */
+static struct node *names_to_map(struct load *load, struct node *list, const struct node *model)
 {
     if (list->kind != NODE_LIST)
         return list;
@@ -113,9 +126,8 @@ static struct node *names_to_map(struct load *load, struct node *list,
         struct node *name = list->items[i];
         if (name->kind != NODE_SCALAR || node_index_find(&index, name->text) != NULL)
             continue;
-        struct node *value = fill != NULL ? new_map(load, name) : node_new_scalar(&load->nodes, name, TYPE_NULL, "");
-        if (LOAD_GOT(load, value) && fill != NULL)
-            fill(load, value, name);
+        struct node *value = model != NULL ? like(load, name, model)
+                                           : node_new_scalar(&load->nodes, name, TYPE_NULL, "");
         code = value == NULL ? -ENOMEM
                              : node_index_put(&load->nodes, &index, &(struct node_entry){.key = name, .value = value});
     }
@@ -136,8 +148,12 @@ static void fill_dependency(struct load *load, struct node *map, const struct no
 struct node *lengthen_depends(struct load *load, const struct place *at, struct node *value)
 {
     (void)at;
-    if (value->kind == NODE_LIST)
-        return names_to_map(load, value, fill_dependency);
+    if (value->kind == NODE_LIST) {
+        struct node *model = new_map(load, value);
+        if (model != NULL)
+            fill_dependency(load, model, value);
+        return model == NULL ? NULL : names_to_map(load, value, model);
+    }
     for (size_t i = 0; value->kind == NODE_MAP && i < value->count; i++)
         if (value->entries[i].value->kind == NODE_MAP)
             fill_dependency(load, value->entries[i].value, value->entries[i].value);
