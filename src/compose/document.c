@@ -212,14 +212,15 @@ static void put_schema_key(FILE *out, const struct key *key, unsigned indent)
     (void)fprintf(out, "%*s\"%s\": {\"description\": ", (int)indent, "", key->name);
     put_json_text(out, key->doc);
     if (key->section != NULL) {
-        (void)fputs(", \"type\": \"object\",\n", out);
+        bool off = is_form(key, "mapping or off");
+        (void)fprintf(out, ", \"type\": %s,\n", off ? "[\"object\", \"string\", \"boolean\"]" : "\"object\"");
         put_schema_section(out, key->section, indent + 2);
         (void)fprintf(out, "%*s}", (int)indent, "");
         return;
     }
     if (is_form(key, "bool")) {
         (void)fputs(", \"type\": \"boolean\"", out);
-    } else if (is_form(key, "number")) {
+    } else if (is_form(key, "number") || is_form(key, "percent")) {
         (void)fprintf(out, ", \"type\": \"%s\"", key->scale > 1 ? "number" : "integer");
         if (key->max > 0) {
             put_bound(out, "minimum", key->min, key->scale);
