@@ -236,6 +236,11 @@ $(BUILD)/man/%: $(BUILD)/docs/%.scd
 	@mkdir -p $(@D)
 	scdoc <$< >$@
 
+.PHONY: docs
+docs: $(BUILD)/shoal-manual ## docs/compose.md and conf/x-shoal.schema.json, from the key tables
+	$< --markdown >docs/compose.md
+	$< --schema >conf/x-shoal.schema.json
+
 .PHONY: man install uninstall clean dist
 man: $(MAN) ## the manual pages, with scdoc
 

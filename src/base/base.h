@@ -74,6 +74,9 @@ void json_bool(struct json *json, const char *key, bool value);
 /* Edit distance of two words (insert, delete, replace, swap of neighbours), for "did you mean". */
 unsigned base_word_distance(const char *a, const char *b);
 
+/* SHA-256 as 64 hexadecimal digits, FIPS 180-4. */
+void base_sha256(const void *bytes, size_t count, char out[65]);
+
 /* FNV-1a, 64 bits. */
 uint64_t base_hash(const void *bytes, size_t count);
 

@@ -17,7 +17,7 @@ static const struct verb {
 } verbs[] = {
     {"up", "bring a fleet up, stay in the foreground, take it down at the end", cmd_up, true},
     {"version", "print the version", cmd_version, false},
-    {"config", "check a fleet file and print it resolved", NULL, false},
+    {"config", "check a fleet file and print it resolved", cmd_config, true},
     {"preflight", "what the fleet needs of this host against what it has", cmd_preflight, false},
     {"top", "live view of a metrics stream: FILE, a socket or -", cmd_top, true},
     {"ps", "what runs", NULL, false},
@@ -34,10 +34,11 @@ enum {
     OPTION_RUN,
     OPTION_ENV_FILE,
     OPTION_DIRECTORY,
-    OPTION_PROFILE
+    OPTION_PROFILE,
+    OPTION_CONFIG /* and above: `config`'s own, config.c */
 };
 
-/* `global`: taken with every verb; the others belong to `up`. */
+/* `global`: taken with every verb; the others belong to `up`. Those of `config` are in config.c. */
 static const struct option_row {
     struct option option;
     const char *argument, *doc;
@@ -45,15 +46,21 @@ static const struct option_row {
 } rows[] = {
     {{"file", required_argument, NULL, 'f'},
      "FILE",
-     "fleet file (default: compose.yaml here or in a parent directory)",
+     "fleet file; several are merged (default: compose.yaml here or in a parent directory)",
      true},
     {{"project-name", required_argument, NULL, 'p'}, "NAME", "project name", true},
     {{"project-directory", required_argument, NULL, OPTION_DIRECTORY},
      "DIR",
      "base of the file's relative paths",
      true},
-    {{"env-file", required_argument, NULL, OPTION_ENV_FILE}, "FILE", "variables for ${...} (default: .env)", true},
-    {{"profile", required_argument, NULL, OPTION_PROFILE}, "NAME", "not supported yet", true},
+    {{"env-file", required_argument, NULL, OPTION_ENV_FILE},
+     "FILE",
+     "variables for ${...}; may be given again (default: .env)",
+     true},
+    {{"profile", required_argument, NULL, OPTION_PROFILE},
+     "NAME",
+     "services of this profile, too; may be given again",
+     true},
     {{"root", required_argument, NULL, OPTION_ROOT}, "DIR", "layers, logs, volumes (default: /var/lib/shoal)", true},
     {{"run", required_argument, NULL, OPTION_RUN}, "DIR", "state (default: /run/shoal)", true},
     {{"help", no_argument, NULL, 'h'}, NULL, "this text", true},
@@ -100,6 +107,7 @@ static void print_help(FILE *out)
         if (global == 1)
             fputs("\noptions of up:\n", out);
     }
+    cmd_config_help(out);
     fputs("\nexit status: 0 orderly end (or the code of --exit-code-from); 1 something failed; 2 bad usage or fleet "
           "file\n",
           out);
@@ -120,14 +128,22 @@ static int check_address(const char *text)
     return EXIT_STATUS_USAGE;
 }
 
+static int add_text(const char **list, const char *text, const char *option)
+{
+    for (size_t i = 0; i < CMD_LIST_MAX; i++) {
+        if (list[i] != NULL)
+            continue;
+        list[i] = text;
+        return 0;
+    }
+    return refuse(option, text, "given too often");
+}
+
 static int take_option(struct cmd_options *options, int option, const char *text)
 {
     switch (option) {
     case 'f':
-        if (options->file != NULL)
-            return refuse("--file", text, "several fleet files are not supported yet");
-        options->file = text;
-        return 0;
+        return add_text(options->files, text, "--file");
     case 'p':
         options->project = text;
         return 0;
@@ -135,10 +151,9 @@ static int take_option(struct cmd_options *options, int option, const char *text
         options->project_directory = text;
         return 0;
     case OPTION_ENV_FILE:
-        options->env_file = text;
-        return 0;
+        return add_text(options->env_files, text, "--env-file");
     case OPTION_PROFILE:
-        return refuse("--profile", text, "profiles are not supported yet");
+        return add_text(options->profiles, text, "--profile");
     case OPTION_ROOT:
         options->root_dir = text;
         return 0;
@@ -176,6 +191,8 @@ static int take_option(struct cmd_options *options, int option, const char *text
         options->logs = true;
         return 0;
     default:
+        if (option >= OPTION_CONFIG || option == 'q')
+            return cmd_config_option(&options->config, option - OPTION_CONFIG, text);
         fputs("Try 'shoal --help'.\n", stderr); /* getopt has said what is wrong */
         return EXIT_STATUS_USAGE;
     }
@@ -207,12 +224,13 @@ static int unknown_verb(const char *name)
 
 int main(int argc, char **argv)
 {
-    struct option long_options[COUNT(rows) + 1] = {0};
+    struct option long_options[COUNT(rows) + CMD_CONFIG_OPTIONS + 1] = {0};
     for (size_t i = 0; i < COUNT(rows); i++)
         long_options[i] = rows[i].option;
-    struct cmd_options options = {.interval_ms = 5000};
+    cmd_config_options(&long_options[COUNT(rows)], OPTION_CONFIG);
+    struct cmd_options options = {.interval_ms = 5000, .config.hash_all = true};
     int option;
-    while ((option = getopt_long(argc, argv, "f:p:dh", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "f:p:dhq", long_options, NULL)) != -1) {
         if (option == 'h') {
             print_help(stdout);
             return 0;

@@ -23,17 +23,6 @@ struct up {
 
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
 
-static void on_diagnostic(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text)
-{
-    (void)data;
-    const char *word = severity == SHOAL_WARNING ? "warning: " : "";
-    if (at->line > 0)
-        fprintf(stderr, "%s:%d:%d: %s%s\n", at->file, at->line, at->column, word, text);
-    else
-        fprintf(stderr, "shoal: %s%s%s%s\n", at->file != NULL ? at->file : "", at->file != NULL ? ": " : "", word,
-                text);
-}
-
 static void on_message(void *data, shoal_severity_t severity, const char *text)
 {
     struct up *up = data;
@@ -165,20 +154,10 @@ static bool knows_service(const shoal_spec_t *spec, const char *name)
 
 shoal_spec_t *cmd_load(const struct cmd_options *options)
 {
-    shoal_error_t error;
-    AUTO_FREE char *found = NULL;
-    if (options->file == NULL &&
-        shoal_compose_find(options->project_directory ? options->project_directory : ".", &found, &error) < 0) {
-        fprintf(stderr, "shoal: no fleet file: %s; name one by -f\n", error.text);
-        return NULL;
-    }
-    shoal_compose_options_t wanted = {
-        .file = options->file != NULL ? options->file : found,
-        .project = options->project,
-        .project_directory = options->project_directory,
-        .env_file = options->env_file,
-    };
-    shoal_spec_t *spec = shoal_compose_load(&wanted, on_diagnostic, NULL);
+    const shoal_compose_options_t wanted = cmd_compose_options(options);
+    struct text findings = {0};
+    shoal_spec_t *spec = shoal_compose_load(&wanted, cmd_diagnose, &findings);
+    cmd_print_findings(&findings);
     bool fits = spec != NULL;
     for (size_t i = 0; fits && options->arguments[i] != NULL; i++)
         fits = knows_service(spec, options->arguments[i]);

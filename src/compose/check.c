@@ -7,7 +7,8 @@
 /* A limit's own place: "services.web.deploy.resources.limits.memory". */
 static struct place limit_place(const struct load *load, const shoal_limit_t *limit)
 {
-    return (struct place){load->draft->at, limit->key, 0, limit->at.line, limit->at.column};
+    return (struct place){load->draft->at, limit->key,       0,   load_file_number(load, &limit->at),
+                          limit->at.line,  limit->at.column, NULL};
 }
 
 static void check_memory(struct load *load, const shoal_service_t *service)
@@ -28,81 +29,17 @@ static void check_memory(struct load *load, const shoal_service_t *service)
     }
 }
 
-void check_service(struct load *load, shoal_service_t *service)
+/* What shoal asks of a service besides what Compose does (consistency.c). */
+void finish_service(struct load *load, shoal_service_t *service)
 {
     const struct draft *draft = load->draft;
-    if (!draft->has_image)
-        load_error(load, draft->at, "the key \"image\" is missing");
     check_memory(load, service);
-    if (service->container_name != NULL && service->replicas > 1)
-        load_error(load, &draft->container_name_at, "one name cannot be that of %u containers (%s)", service->replicas,
-                   draft->replicas_key);
     for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {
         const shoal_pair_t *sysctl = &service->sysctls[i];
-        const struct place at = {draft->at, "sysctls", 0, sysctl->at.line, sysctl->at.column};
+        const struct place at = {draft->at,       "sysctls",         0,   load_file_number(load, &sysctl->at),
+                                 sysctl->at.line, sysctl->at.column, NULL};
         if (strncmp(sysctl->key, "net.", 4) == 0)
             load_error(load, &at, "refused: %.60s is the whole host's with network_mode host", sysctl->key);
-    }
-}
-
-/* ---- order: no service may wait for itself ---- */
-
-enum colour { WHITE, GREY, BLACK };
-struct step {
-    size_t service, next; /* next: the dependency to follow */
-};
-
-static void report_cycle(struct load *load, const struct step *stack, size_t count, const shoal_dependency_t *closing)
-{
-    const shoal_spec_t *spec = load->spec;
-    struct text words = {0};
-    size_t from = count, shown = 0;
-    while (from > 0 && stack[from - 1].service != closing->service)
-        from--;
-    for (size_t i = from - 1; i < count; i++) {
-        if (++shown <= 8)
-            text_add_format(&words, "%.100s -> ", spec->services[stack[i].service].name);
-        else if (shown == 9)
-            text_add_string(&words, "... -> ");
-    }
-    text_add_string(&words, spec->services[closing->service].name);
-    struct place service = {&load->services_at, spec->services[stack[count - 1].service].name, 0, 0, 0};
-    struct place at = {&service, "depends_on", 0, closing->at.line, closing->at.column};
-    if (LOAD_GOT(load, words.failed ? NULL : words.bytes))
-        load_error(load, &at, "services wait for each other: %s", words.bytes);
-    text_free(&words);
-}
-
-/* Depth first without recursion: a chain may be as long as the fleet. */
-static void check_order(struct load *load)
-{
-    const shoal_spec_t *spec = load->spec;
-    unsigned char *colours = arena_array(&load->nodes, spec->service_count, 1);
-    struct step *stack = arena_array(&load->nodes, spec->service_count, sizeof *stack);
-    if (!LOAD_GOT(load, colours) || !LOAD_GOT(load, stack))
-        return;
-    for (size_t root = 0; root < spec->service_count; root++) {
-        if (colours[root] != WHITE)
-            continue;
-        size_t depth = 0;
-        stack[depth++] = (struct step){root, 0};
-        colours[root] = GREY;
-        while (depth > 0) {
-            struct step *top = &stack[depth - 1];
-            const shoal_service_t *service = &spec->services[top->service];
-            if (top->next == service->dependency_count) {
-                colours[top->service] = BLACK;
-                depth--;
-                continue;
-            }
-            const shoal_dependency_t *dependency = &service->dependencies[top->next++];
-            if (colours[dependency->service] == GREY) {
-                report_cycle(load, stack, depth, dependency);
-            } else if (colours[dependency->service] == WHITE) {
-                colours[dependency->service] = GREY;
-                stack[depth++] = (struct step){dependency->service, 0};
-            }
-        }
     }
 }
 
@@ -118,7 +55,8 @@ static int compare_subnets(const void *a, const void *b)
 
 static struct place network_place(const struct load *load, const shoal_network_t *network)
 {
-    return (struct place){&load->networks_at, network->name, 0, network->at.line, network->at.column};
+    return (struct place){&load->networks_at, network->name,      0,   load_file_number(load, &network->at),
+                          network->at.line,   network->at.column, NULL};
 }
 
 static void check_subnets(struct load *load)
@@ -166,7 +104,6 @@ static void check_room(struct load *load)
 
 void check_fleet(struct load *load)
 {
-    check_order(load);
     check_subnets(load);
     settle_networks(load);
     if (!load->out_of_memory)

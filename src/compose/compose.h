@@ -19,7 +19,12 @@ int compose_read_file(const char *path, size_t limit, char **out_bytes, size_t *
 shoal_spec_t *compose_load(const shoal_compose_options_t *options, compose_read_cb read, shoal_diagnostic_cb cb,
                            void *data);
 
-/* Print shoal-compose(5) as scdoc source, from the key tables. */
+int compose_config(const shoal_compose_options_t *options, const shoal_config_options_t *config, compose_read_cb read,
+                   shoal_diagnostic_cb cb, void *data, char **out_text, size_t *out_count);
+
+/* From the key tables: shoal-compose(5) as scdoc source, docs/compose.md, the JSON schema of x-shoal. */
 void compose_print_manual(FILE *out);
+void compose_print_markdown(FILE *out);
+void compose_print_schema(FILE *out);
 
 #endif

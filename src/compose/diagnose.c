@@ -9,6 +9,7 @@ enum { FINDINGS_KEPT = 1000 };
 
 struct finding {
     shoal_severity_t severity;
+    unsigned file;
     int line, column;
     size_t number; /* keeps the order of those at one position */
     char *text;    /* owned */
@@ -27,7 +28,7 @@ static bool drop_finding(struct load *load, shoal_severity_t severity)
     return load_is_full(load);
 }
 
-static void add_finding(struct load *load, shoal_severity_t severity, int line, int column, char *text)
+static void add_finding(struct load *load, shoal_severity_t severity, unsigned file, int line, int column, char *text)
 {
     if (text == NULL) {
         load->out_of_memory = true;
@@ -48,7 +49,7 @@ static void add_finding(struct load *load, shoal_severity_t severity, int line, 
         if ((unsigned char)*s < ' ')
             *s = ' '; /* a finding is one line */
     size_t number = load->finding_count++;
-    load->findings[number] = (struct finding){severity, line, column, number, text};
+    load->findings[number] = (struct finding){severity, file, line, column, number, text};
 }
 
 static void put_path(struct text *out, const struct place *at)
@@ -64,6 +65,18 @@ static void put_path(struct text *out, const struct place *at)
         text_add_format(out, "%.100s", at->word);
 }
 
+/* Where it came from, when that is not where it stands in the first file: another file, a variable. */
+static void put_origin(const struct load *load, struct text *text, const struct place *at)
+{
+    bool other = at->file != 0 && at->line > 0;
+    if (other)
+        text_add_format(text, " (from %s:%d:%d", load_file_name(load, at->file), at->line, at->column);
+    if (at->variable != NULL)
+        text_add_format(text, "%s%.100s", other ? ", variable " : " (from variable ", at->variable);
+    if (other || at->variable != NULL)
+        text_add_string(text, ")");
+}
+
 static void find_at(struct load *load, shoal_severity_t severity, const struct place *at, const char *fmt, va_list args)
 {
     char words[1200];
@@ -75,14 +88,15 @@ static void find_at(struct load *load, shoal_severity_t severity, const struct p
     if (text.count > 0)
         text_add_string(&text, ": ");
     text_add_string(&text, words);
-    add_finding(load, severity, at->line, at->column, text_take(&text));
+    put_origin(load, &text, at);
+    add_finding(load, severity, at->file, at->line, at->column, text_take(&text));
 }
 
 void load_error(struct load *load, const struct place *at, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    find_at(load, SHOAL_ERROR, at, fmt, args);
+    find_at(load, load->lenient && load->reading_spec ? SHOAL_WARNING : SHOAL_ERROR, at, fmt, args);
     va_end(args);
 }
 
@@ -94,15 +108,25 @@ void load_warning(struct load *load, const struct place *at, const char *fmt, ..
     va_end(args);
 }
 
-void load_find(struct load *load, shoal_severity_t severity, int line, int column, const char *text)
+void load_unsupported(struct load *load, const struct place *at, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    find_at(load, load->lenient ? SHOAL_WARNING : SHOAL_ERROR, at, fmt, args);
+    va_end(args);
+}
+
+void load_find(struct load *load, shoal_severity_t severity, unsigned file, int line, int column, const char *text)
 {
     if (!drop_finding(load, severity))
-        add_finding(load, severity, line, column, strdup(text));
+        add_finding(load, severity, file, line, column, strdup(text));
 }
 
 static int compare_findings(const void *a, const void *b)
 {
     const struct finding *x = a, *y = b;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
     if (x->line != y->line)
         return x->line < y->line ? -1 : 1;
     if (x->column != y->column)
@@ -116,16 +140,16 @@ void load_report(struct load *load, shoal_diagnostic_cb cb, void *data)
         qsort(load->findings, load->finding_count, sizeof *load->findings, compare_findings);
     for (size_t i = 0; i < load->finding_count; i++) {
         const struct finding *f = &load->findings[i];
-        shoal_position_t at = {load->file, f->line, f->column};
+        shoal_position_t at = {load_file_name(load, f->file), f->line, f->column};
         cb(data, f->severity, &at, f->text);
     }
-    shoal_position_t nowhere = {load->file, 0, 0};
+    shoal_position_t nowhere = {load_file_name(load, 0), 0, 0};
     if (load->findings_dropped > 0) {
         char text[80];
         (void)snprintf(text, sizeof text, "and %zu more findings, not shown", load->findings_dropped);
         cb(data, load->has_error ? SHOAL_ERROR : SHOAL_WARNING, &nowhere, text);
     }
-    if (load->arena->over_limit || load->nodes.over_limit || load->variables.arena.over_limit)
+    if (load->arena->over_limit || load->nodes.over_limit)
         cb(data, SHOAL_ERROR, &nowhere, "the fleet is too large: its values take more memory than a fleet file may");
     else if (load->out_of_memory)
         cb(data, SHOAL_ERROR, &nowhere, "out of memory");
@@ -141,15 +165,17 @@ void load_free_findings(struct load *load)
 /* The position of a key stands for its value's: it is the line that a person looks for. */
 struct place place_key(const struct place *outer, const struct node_entry *entry)
 {
-    return (struct place){outer, entry->key->text, 0, entry->key->line, entry->key->column};
+    const struct node *key = entry->key;
+    return (struct place){outer, key->text, 0, key->file, key->line, key->column, entry->value->variable};
 }
 
 struct place place_item(const struct place *outer, const struct node *list, size_t index)
 {
-    return (struct place){outer, NULL, index, list->items[index]->line, list->items[index]->column};
+    const struct node *item = list->items[index];
+    return (struct place){outer, NULL, index, item->file, item->line, item->column, item->variable};
 }
 
 shoal_position_t place_position(const struct load *load, const struct place *at)
 {
-    return (shoal_position_t){load->file, at->line, at->column};
+    return (shoal_position_t){load_file_name(load, at->file), at->line, at->column};
 }

@@ -72,9 +72,11 @@ static int read_quoted(struct reader *r, struct text *raw, shoal_error_t *err)
             r->line++;
         if (c == '\\' && quote == '"')
             r->at += put_escape(raw, r->at, r->end);
-        else if (c == '\\' && r->at < r->end && *r->at == quote)
+        else if (c == '\\' && r->at < r->end && (*r->at == quote || *r->at == '\\')) {
+            if (*r->at == '\\')
+                text_add(raw, "\\", 1); /* two stay two, but the second one escapes nothing */
             text_add(raw, r->at++, 1);
-        else
+        } else
             text_add(raw, &c, 1);
     }
     if (r->at == r->end)
@@ -87,14 +89,14 @@ static int read_quoted(struct reader *r, struct text *raw, shoal_error_t *err)
     return 0;
 }
 
-/* Up to the end of the line, or to a comment: a '#' behind a blank. */
+/* Up to the end of the line, or to a comment: a '#' behind a space. */
 static void read_plain(struct reader *r, struct text *raw)
 {
     const char *start = r->at;
     skip_line(r);
     const char *end = r->at;
     for (const char *s = start; s < end; s++) {
-        if (*s == '#' && (s == start || is_blank(s[-1]))) {
+        if (*s == '#' && s > start && s[-1] == ' ') {
             end = s;
             break;
         }
@@ -163,6 +165,28 @@ static int read_statement(struct reader *r, shoal_error_t *err)
     return code < 0 ? shoal_fail(err, code, "environment file") : 0;
 }
 
+/* NAME=value, all of it behind the first '='; NAME alone; comments on lines of their own. */
+static int read_raw_line(struct reader *r, shoal_error_t *err)
+{
+    const char *start = r->at;
+    skip_line(r);
+    const char *end = r->at > start && r->at[-1] == '\r' ? r->at - 1 : r->at;
+    const char *equals = memchr(start, '=', (size_t)(end - start));
+    size_t length = (size_t)((equals != NULL ? equals : end) - start);
+    for (size_t i = 0; i < length; i++)
+        if (is_blank(start[i]))
+            return shoal_refuse(err, -EINVAL, "line %d: a blank in a variable's name", r->line);
+    if (length == 0)
+        return shoal_refuse(err, -EINVAL, "line %d: no name before the =", r->line);
+    char *name = strndup(start, length);
+    char *value = equals == NULL ? NULL : strndup(equals + 1, (size_t)(end - equals - 1));
+    int code = name == NULL || (equals != NULL && value == NULL) ? -ENOMEM
+                                                                 : r->file->put(r->file->with.data, name, value);
+    free(name);
+    free(value);
+    return code < 0 ? shoal_fail(err, code, "environment file") : 0;
+}
+
 int envfile_parse(struct envfile *file, const char *text, size_t count, shoal_error_t *err)
 {
     struct reader r = {.file = file, .at = text, .end = text + count, .line = 1};
@@ -187,7 +211,7 @@ int envfile_parse(struct envfile *file, const char *text, size_t count, shoal_er
             skip_line(&r);
             continue;
         }
-        int code = read_statement(&r, err);
+        int code = file->raw ? read_raw_line(&r, err) : read_statement(&r, err);
         if (code < 0)
             return code;
     }

@@ -2,10 +2,13 @@
 #ifndef COMPOSE_ENVFILE_H
 #define COMPOSE_ENVFILE_H
 
+#include <stdbool.h>
+
 #include "compose/interpolate.h"
 
 struct envfile {
     struct interpolation with; /* its lookup sees the variables already put */
+    bool raw;                  /* lines as they are: no quotes, comments behind values, escapes, variables */
     /* A variable; value NULL: the line names it alone, so that it comes from the environment. Returns 0 or -ENOMEM. */
     int (*put)(void *data, const char *name, const char *value);
 };

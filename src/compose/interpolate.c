@@ -106,6 +106,10 @@ static int expand_dollar(struct interpolation *with, const char *text, size_t co
     if (braces && end == left)
         return shoal_refuse(err, -EINVAL, "\"%.*s\" has no closing brace; write $$ for a dollar sign",
                             (int)(count < 40 ? count : 40), text);
+    if (length == 0 && !braces) { /* a dollar before anything else is one */
+        *out_used = 1;
+        return put(with, "$", 1, out, err);
+    }
     if (length == 0)
         return shoal_refuse(err, -EINVAL, "\"%.*s\" names no variable; write $$ for a dollar sign",
                             (int)(count < 20 ? count : 20), text);

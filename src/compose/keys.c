@@ -34,8 +34,6 @@ bool take_scalar(struct load *load, const struct place *at, const struct node *n
         load_error(load, at, "takes one value, not %s", node_describe(node));
         return false;
     }
-    if (node->broken)
-        return false;
     if (node->type == TYPE_NULL) {
         load_error(load, at, "has no value");
         return false;
@@ -153,26 +151,40 @@ static bool is_false(const struct node *value)
 
 static void read_key(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
+    if (value->implied && key->read == NULL)
+        return; /* nobody wrote it */
     if (key->read != NULL) {
-        if (value->kind == NODE_SCALAR && value->type == TYPE_NULL && key->section != NULL)
-            load_error(load, at, "has no value; it takes a mapping");
-        else
+        if (!node_is_null(value))
             key->read(load, at, key, value, object);
+        else if (key->section != NULL && !value->implied)
+            load_error(load, at, "has no value; it takes a mapping");
     } else if (key->false_is_fine && is_false(value)) {
         return;
     } else if (key->refused != NULL) {
-        load_error(load, at, "refused: %s", key->refused);
+        load_unsupported(load, at, "refused: %s", key->refused);
     } else {
-        load_error(load, at, "not supported yet");
+        load_unsupported(load, at, "not carried out yet");
     }
 }
 
-static const struct key *find_key(const struct section *section, const char *name)
+const struct key *find_key(const struct section *section, const char *name)
 {
     for (size_t i = 0; i < section->count; i++)
-        if (strcmp(section->keys[i].name, name) == 0)
+        if (section->keys[i].name[0] == name[0] && strcmp(section->keys[i].name, name) == 0)
             return &section->keys[i];
     return NULL;
+}
+
+const struct key *find_row(const struct section *section, struct node_entry *entry)
+{
+    if (entry->row == NULL)
+        entry->row = find_key(section, entry->key->text);
+    return entry->row;
+}
+
+bool is_extension(const char *name)
+{
+    return name[0] == 'x' && name[1] == '-';
 }
 
 bool read_section(struct load *load, const struct place *at, const struct section *section, const struct node *map,
@@ -182,18 +194,15 @@ bool read_section(struct load *load, const struct place *at, const struct sectio
     if (!take_kind(load, at, map, NODE_MAP))
         return false;
     for (size_t i = 0; i < map->count; i++) {
-        const struct node_entry *entry = &map->entries[i];
+        struct node_entry *entry = &map->entries[i];
         struct place inner = place_key(at, entry);
-        const struct key *key = find_key(section, entry->key->text);
+        const struct key *key = find_row(section, entry);
         if (key != NULL)
             read_key(load, &inner, key, entry->value, object);
-        else if (!section->extensions || strncmp(entry->key->text, "x-", 2) != 0)
+        else if (!section->extensions || !is_extension(entry->key->text))
             load_error(load, &inner, "unknown key%s",
                        load_is_full(load) ? "" : nearest_key(section, entry->key->text, hint));
     }
-    for (size_t i = 0; i < section->count; i++)
-        if (section->keys[i].needed && node_get(map, section->keys[i].name) == NULL)
-            load_error(load, at, "the key \"%s\" is missing", section->keys[i].name);
     return true;
 }
 

@@ -1,5 +1,7 @@
-/* The key tables: every key of the Compose specification is a row, carried out or not. The rows drive the reading, the
- * errors and the manual page. */
+/* The key tables: every key of the Compose specification is a row, carried out or not. A row's kind is what the language
+ * says of it: what may be written, how two files' values merge, what a short form stands for, what it becomes. Its reader
+ * is what shoal makes of it. The rows drive all stages of a load, the errors, the manual page, docs/compose.md and the
+ * JSON schema; their order is that in which `shoal config` prints. */
 #ifndef COMPOSE_KEYS_H
 #define COMPOSE_KEYS_H
 
@@ -12,18 +14,122 @@ struct section;
 typedef void (*key_read_fn)(struct load *load, const struct place *at, const struct key *key, struct node *value,
                             void *object);
 
+/* What may be written. */
+enum {
+    TAKES_NULL = 1,
+    TAKES_BOOL = 2,
+    TAKES_INTEGER = 4,
+    TAKES_NUMBER = 8 | TAKES_INTEGER,
+    TAKES_TEXT = 16,
+    TAKES_LIST = 32,
+    TAKES_MAP = 64,
+    TAKES_ANY = 127
+};
+
+/* What it becomes (typed.c). "zero": 0, false, "" and what is empty are left out when printed. */
+enum becomes {
+    AS_WRITTEN,
+    AS_NOTHING,        /* Compose takes it and forgets it */
+    AS_TEXT,           /* zero */
+    AS_FLAG,           /* zero */
+    AS_FLAG_SET,       /* kept when written */
+    AS_COUNT,          /* a whole number, zero */
+    AS_COUNT_SET,      /* kept when written */
+    AS_FLOAT,          /* of 32 bits, zero */
+    AS_BYTES,          /* a size in bytes, printed as text; zero */
+    AS_BYTES_SET,      /* kept */
+    AS_DURATION,       /* zero */
+    AS_DURATION_SET,   /* kept */
+    AS_TEXTS,          /* a list of texts, also of one; zero */
+    AS_COMMAND,        /* a list of words; an empty one says something */
+    AS_TEST,           /* healthcheck.test */
+    AS_PAIRS,          /* name to text; none is "" */
+    AS_VARIABLES,      /* name to text; none stays none */
+    AS_OPTIONS,        /* name to text; a mapping alone */
+    AS_STRICT_OPTIONS, /* the same; of numbers only whole ones count as text */
+    AS_SSH,            /* keys of a build */
+    AS_OPTION_LISTS,   /* name to list of texts */
+    AS_HOSTS,          /* name=address */
+    AS_MODE,           /* octal */
+    AS_ULIMIT,         /* one number or a section */
+    AS_DEVICE_COUNT,   /* a number; "all" is -1 */
+    AS_SECTION,        /* a mapping with keys of its own */
+    AS_SECTION_ALWAYS, /* JSON has it even when it is not written */
+    AS_LIST,           /* of items; zero */
+    AS_NAMED           /* names to values; zero */
+};
+
+/* How a later file's value meets an earlier one's (merge.c). */
+enum merge {
+    MERGE_DEEP,    /* mappings by key, lists end to end, else the later one */
+    MERGE_REPLACE, /* the later one */
+    MERGE_PAIRS,   /* both as lists, end to end */
+    MERGE_HOSTS,   /* the same without what is there already */
+    MERGE_BUILD,   /* both as mappings with context */
+    MERGE_DEPENDS, /* both as mappings of conditions */
+    MERGE_NAMES,   /* both as mappings to nothing */
+    MERGE_LOGGING, /* deep for the same driver, else the later one */
+    MERGE_POOLS    /* by subnet */
+};
+
+/* By what two items of a list are the same, so that the later one takes the earlier one's place (merge.c). */
+enum same {
+    SAME_NEVER,
+    SAME_NAME, /* the text up to = */
+    SAME_TARGET,
+    SAME_DEVICE,
+    SAME_FILE, /* path of an env_file */
+    SAME_VALUE,
+    SAME_PORT,
+    SAME_CONFIG,
+    SAME_SECRET
+};
+
+/* How a relative path is made absolute (paths.c). */
+enum path { PATH_NONE, PATH_PLAIN, PATH_UNIX, PATH_CONTEXT, PATH_LINK };
+
+struct kind {
+    unsigned takes;
+    enum becomes becomes;
+    const struct kind *items;      /* TAKES_LIST: of each; NULL: anything */
+    const struct kind *values;     /* TAKES_MAP with names that are free */
+    const struct section *section; /* TAKES_MAP with keys of its own */
+    const char *names;        /* TAKES_MAP: what free names are made of; NULL: anything. As a pattern: ^[names]+$ */
+    const char *const *words; /* the texts that are allowed, NULL at the end; NULL: all */
+    const char *pattern;      /* a POSIX regular expression that a text must hold */
+    bool unique;              /* items differ from each other */
+    bool bounded;             /* numbers go from min to max */
+    bool unsigned_value;      /* a number is not negative */
+    bool strict;              /* a number in quotes is none */
+    bool keep_zero;           /* 0 says something here, though Compose does not print it */
+    bool yaml_zero;           /* ... but in YAML */
+    int64_t min, max;
+    enum merge merge;
+    enum same same;
+    enum path path;
+    /* The long form of a value; NULL and a finding when it is none. May change and return `value`. */
+    struct node *(*lengthen)(struct load *load, const struct place *at, struct node *value);
+    /* What is added when it is not written, after all files. */
+    void (*complete)(struct load *load, const struct place *at, struct node *value);
+    const char *what; /* for people: "text or a list of texts"; NULL: made from takes */
+};
+
 struct key {
     const char *name;
+    const struct kind *kind;       /* NULL: x-shoal's, that the language knows nothing of */
     const char *full;              /* limits: the name from the service on, where it is not `name` */
     key_read_fn read;              /* NULL: not supported yet, or refused */
     const char *refused;           /* the reason why it never will be */
     size_t offset;                 /* of the member in object, for the plain readers */
     const struct section *section; /* read_nested: what is inside */
     int64_t min, max;              /* plain readers; max 0: none */
-    bool needed;
-    bool false_is_fine; /* not carried out, but `false` says what is so anyway */
-    const char *form;   /* manual: what is written there */
-    const char *doc;    /* manual: what it does */
+    int64_t scale;                 /* min and max are in parts of so many; 0: in ones */
+    const char *json_name;         /* where JSON's differs */
+    const char *form;              /* manual: what is written there */
+    const char *doc;               /* manual: what it does */
+    bool needed;                   /* the language asks for it */
+    bool always;                   /* printed even when it is zero */
+    bool false_is_fine;            /* not carried out, but `false` says what is so anyway */
 };
 
 struct section {
@@ -33,6 +139,11 @@ struct section {
     size_t count;
     bool extensions; /* x- keys may stand here */
 };
+
+/* The row of a key, or NULL. Remembered in the entry. */
+const struct key *find_row(const struct section *section, struct node_entry *entry);
+const struct key *find_key(const struct section *section, const char *name);
+bool is_extension(const char *name); /* x- */
 
 /* Read a mapping by its table. Returns false when it is none. */
 bool read_section(struct load *load, const struct place *at, const struct section *section, const struct node *map,
@@ -77,11 +188,21 @@ bool check_host(struct load *load, const struct place *at, const char *name);
     {                                                                                                                  \
         title, doc, keys, COUNT(keys), extensions                                                                      \
     }
+/* Of many rows. kinds.c */
+extern const struct kind kind_any, kind_text, kind_text_null, kind_flag, kind_flag_set, kind_strict_flag, kind_count,
+    kind_count_number, kind_count_set, kind_count_unsigned, kind_float, kind_bytes, kind_bytes_text, kind_bytes_number,
+    kind_duration, kind_duration_zero, kind_texts, kind_texts_named, kind_texts_unique, kind_texts_or_one, kind_command,
+    kind_labels, kind_variables, kind_pairs, kind_options, kind_options_text, kind_hosts, kind_path, kind_external,
+    kind_ulimits, kind_grants_secret, kind_grants_config, kind_mode, kind_env_file;
+
 extern const struct section fleet_section, fleet_x_section, service_section, service_x_section, network_section,
     network_x_section, volume_section, deploy_section, limits_section, reservations_section, policy_section,
     restart_section, blkio_section, rate_section, logging_section, ulimit_section, depends_section, env_file_section,
     mount_section, mount_bind_section, mount_tmpfs_section, mount_volume_section, attachment_section, ipam_section,
-    subnet_section;
+    subnet_section, build_section, develop_section, watch_section, hook_section, health_section, provider_section,
+    credential_section, port_section, device_section, gpu_section, reserved_device_section, placement_section,
+    preference_section, update_section, resource_section, discrete_section, grant_section, service_model_section,
+    model_section, secret_section, config_section, include_section, extends_section;
 
 /* Readers of rows, by the file they are in. */
 #define READER(name) void name(struct load *, const struct place *, const struct key *, struct node *, void *)
@@ -101,8 +222,7 @@ READER(read_restart); /* restart.c */
 READER(read_restart_policy);
 READER(read_image); /* process.c */
 READER(read_command);
-READER(read_environment_later);
-READER(read_env_file_later);
+READER(read_environment);
 READER(read_host_name);
 READER(read_user);
 READER(read_groups);

@@ -3,26 +3,15 @@
 #include <string.h>
 
 #include "base/rlimit.h"
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
-static bool is_nested(const char *key)
-{
-    return strncmp(key, "deploy.", 7) == 0;
-}
-
-/* Compose has two forms for most limits; both may be there if they say the same. 0 says nothing. */
+/* Compose has two forms for most limits; both are there only when they say the same. */
 static void put_limit(struct load *load, const struct place *at, const struct key *key, shoal_service_t *service,
                       int64_t value, char *text)
 {
     shoal_limit_t *limit = &service->limits[key->offset];
     const char *name = key->full != NULL ? key->full : key->name;
-    if (limit->set && limit->value != value) {
-        bool swap = is_nested(limit->key);
-        load_error(load, at, "can't set distinct values on '%s' and '%s'", swap ? name : limit->key,
-                   swap ? limit->key : name);
-        return;
-    }
     *limit = (shoal_limit_t){true, value, text, name, place_position(load, at)};
 }
 
@@ -33,7 +22,8 @@ void read_memory_limit(struct load *load, const struct place *at, const struct k
     if (!take_size(load, at, value, &bytes) || bytes == 0)
         return;
     if (bytes < (uint64_t)key->min)
-        load_error(load, at, "\"%.60s\" is too little; the least is %lld MiB", value->text, (long long)key->min >> 20);
+        load_error(load, at, "%.60s bytes are too little; the least is %lld MiB", value->text,
+                   (long long)key->min >> 20);
     else
         put_limit(load, at, key, object, (int64_t)bytes, NULL);
 }
@@ -126,9 +116,13 @@ static void read_rate_rate(struct load *load, const struct place *at, const stru
     draft->rate_at = *at;
 }
 
+static const struct kind rate_kind = {TAKES_INTEGER | TAKES_TEXT, AS_BYTES_SET, .what = "a size"};
+
 static const struct key rate_keys[] = {
-    {"path", .read = read_rate_path, .needed = true, .form = "path", .doc = "The block device: /dev/vda."},
-    {"rate", .read = read_rate_rate, .needed = true, .form = "size or number", .doc = "Bytes or operations a second."},
+    {"path", &kind_text, .json_name = "Path", .always = true, .read = read_rate_path, .form = "path",
+     .doc = "The block device: /dev/vda."},
+    {"rate", &rate_kind, .json_name = "Rate", .always = true, .read = read_rate_rate, .form = "size or number",
+     .doc = "Bytes or operations a second."},
 };
 const struct section rate_section = SECTION("services.NAME.blkio_config.device_*.N", "One device's rate.", rate_keys,
                                             false);
@@ -192,17 +186,31 @@ void read_rates(struct load *load, const struct place *at, const struct key *key
     }
 }
 
+static const struct kind weight_kind = {
+    TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .strict = true, .bounded = true, .max = 65535,
+    .what = "a whole number"};
+static const struct key weight_keys[] = {
+    {"path", &kind_text, .json_name = "Path", .always = true, .form = "path", .doc = "The block device."},
+    {"weight", &weight_kind, .json_name = "Weight", .always = true, .form = "number", .doc = "Its share."},
+};
+static const struct section weight_section = SECTION("services.NAME.blkio_config.weight_device.N", NULL, weight_keys,
+                                                     false);
+static const struct kind device_weight = {TAKES_MAP, AS_SECTION, .section = &weight_section};
+static const struct kind weights_kind = {TAKES_LIST, AS_LIST, .items = &device_weight};
+static const struct kind device_rate = {TAKES_MAP, AS_SECTION, .section = &rate_section};
+static const struct kind rates_kind = {TAKES_LIST, AS_LIST, .items = &device_rate};
+
 static const struct key blkio_keys[] = {
-    {"device_read_bps", .read = read_rates, .offset = offsetof(shoal_io_limit_t, rbps), .form = "list of path, rate",
-     .doc = "Bytes read a second (io.max)."},
-    {"device_write_bps", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wbps), .form = "list of path, rate",
-     .doc = "Bytes written a second (io.max)."},
-    {"device_read_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, riops), .form = "list of path, rate",
-     .doc = "Reads a second (io.max)."},
-    {"device_write_iops", .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops), .form = "list of path, rate",
-     .doc = "Writes a second (io.max)."},
-    {"weight", .form = "number", .doc = "Share of the devices' time."},
-    {"weight_device", .form = "list", .doc = "Share of one device's time."},
+    {"weight", &weight_kind, .form = "number", .doc = "Share of the devices' time."},
+    {"weight_device", &weights_kind, .form = "list", .doc = "Share of one device's time."},
+    {"device_read_bps", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, rbps),
+     .form = "list of path, rate", .doc = "Bytes read a second (io.max)."},
+    {"device_read_iops", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, riops),
+     .form = "list of path, rate", .doc = "Reads a second (io.max)."},
+    {"device_write_bps", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, wbps),
+     .form = "list of path, rate", .doc = "Bytes written a second (io.max)."},
+    {"device_write_iops", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops),
+     .form = "list of path, rate", .doc = "Writes a second (io.max)."},
 };
 const struct section blkio_section = SECTION("services.NAME.blkio_config", "Rates of block devices.", blkio_keys,
                                              false);
@@ -244,9 +252,14 @@ static void read_hard(struct load *load, const struct place *at, const struct ke
     draft->hard_set = take_ulimit(load, at, value, &draft->hard);
 }
 
+static const struct kind ulimit_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .keep_zero = true, .yaml_zero = true,
+                                        .what = "a whole number"};
+
 static const struct key ulimit_keys[] = {
-    {"soft", .read = read_soft, .needed = true, .form = "number", .doc = "What holds at first; -1 is unlimited."},
-    {"hard", .read = read_hard, .needed = true, .form = "number", .doc = "How far the sandbox may raise it."},
+    {"soft", &ulimit_kind, .read = read_soft, .needed = true, .form = "number",
+     .doc = "What holds at first; -1 is unlimited."},
+    {"hard", &ulimit_kind, .read = read_hard, .needed = true, .form = "number",
+     .doc = "How far the sandbox may raise it."},
 };
 const struct section ulimit_section = SECTION("services.NAME.ulimits.LIMIT", "A limit's two values.", ulimit_keys,
                                               true);
@@ -290,25 +303,34 @@ void read_ulimits(struct load *load, const struct place *at, const struct key *k
 
 /* ---- deploy.resources ---- */
 
+static const struct kind pids_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .keep_zero = true,
+                                      .what = "a whole number"};
+
 static const struct key limits_keys[] = {
-    {"cpus", "deploy.resources.limits.cpus", read_cpus, .offset = SHOAL_LIMIT_CPUS, .form = "number",
-     .doc = "Like *cpus* of the service."},
-    {"memory", "deploy.resources.limits.memory", read_memory_limit, .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20,
-     .form = "size", .doc = "Like *mem_limit*."},
-    {"pids", "deploy.resources.limits.pids", read_pids, .offset = SHOAL_LIMIT_PIDS, .form = "number",
-     .doc = "Like *pids_limit*."},
+    {"cpus", &kind_float, .full = "deploy.resources.limits.cpus", .read = read_cpus, .offset = SHOAL_LIMIT_CPUS,
+     .form = "number", .doc = "Like *cpus* of the service."},
+    {"memory", &kind_bytes_text, .full = "deploy.resources.limits.memory", .read = read_memory_limit,
+     .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20, .form = "size", .doc = "Like *mem_limit*."},
+    {"pids", &pids_kind, .full = "deploy.resources.limits.pids", .read = read_pids, .offset = SHOAL_LIMIT_PIDS,
+     .form = "number", .doc = "Like *pids_limit*."},
 };
 const struct section limits_section = SECTION("services.NAME.deploy.resources.limits",
                                               "What may stand both here and under the service must be the same.",
                                               limits_keys, true);
 
+static const struct kind reserved_device = {TAKES_MAP, AS_SECTION, .section = &reserved_device_section,
+                                            .complete = complete_device_request};
+static const struct kind devices_kind = {TAKES_LIST, AS_LIST, .items = &reserved_device};
+static const struct kind reserved_resource = {TAKES_MAP, AS_SECTION, .section = &resource_section};
+static const struct kind resources_kind = {TAKES_LIST, AS_LIST, .items = &reserved_resource};
+
 static const struct key reservations_keys[] = {
-    {"memory", "deploy.resources.reservations.memory", read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION,
-     .min = 6 << 20, .form = "size", .doc = "Like *mem_reservation*."},
-    {"cpus", .form = "number",
+    {"cpus", &kind_float, .form = "number",
      .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
-    {"devices", .form = "list", .doc = "Devices such as GPUs."},
-    {"generic_resources", .form = "list", .doc = "Resources of a cluster."},
+    {"memory", &kind_bytes_text, .full = "deploy.resources.reservations.memory", .read = read_memory_limit,
+     .offset = SHOAL_LIMIT_MEMORY_RESERVATION, .min = 6 << 20, .form = "size", .doc = "Like *mem_reservation*."},
+    {"devices", &devices_kind, .form = "list", .doc = "Devices such as GPUs."},
+    {"generic_resources", &resources_kind, .form = "list", .doc = "Resources of a cluster."},
 };
 const struct section reservations_section = SECTION("services.NAME.deploy.resources.reservations",
                                                     "What is kept for the sandbox.", reservations_keys, true);

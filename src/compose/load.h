@@ -13,7 +13,9 @@ struct place {
     const struct place *outer; /* NULL: the root */
     const char *word;          /* the key; NULL: an item of a list */
     size_t index;
+    uint16_t file; /* of the load's */
     int line, column;
+    const char *variable; /* that the value came from */
 };
 
 struct variable {
@@ -22,6 +24,8 @@ struct variable {
 
 /* Variables, in the order their names first came. */
 struct environment {
+    struct environment *outer;      /* goes before this one; outlives it */
+    struct environment *next_owned; /* of the load */
     struct arena arena;
     struct names names;    /* number: index into list */
     struct variable *list; /* owned */
@@ -45,18 +49,35 @@ struct policy_draft {
  * the service's own keys: what is deeper is gone by then. */
 struct draft {
     const struct place *at;
-    bool has_image;           /* or build, which is an error of its own */
-    const char *replicas_key; /* "scale" or "deploy.replicas": which one set service->replicas */
-    struct place container_name_at, networks_at, restart_at, env_file_at, environment_at;
-    const struct node *networks, *env_file, *environment; /* NULL: not written */
-    struct policy_draft restart_short, restart_long;      /* restart; deploy.restart_policy */
-    struct restart_draft restart;                         /* x-shoal.restart */
-    int64_t delay_ms;                                     /* deploy.restart_policy.delay; -1 not set */
-    struct names mount_targets, sysctl_names;
+    struct place networks_at, restart_at;
+    const struct node *networks;                     /* NULL: not written */
+    struct policy_draft restart_short, restart_long; /* restart; deploy.restart_policy */
+    struct restart_draft restart;                    /* x-shoal.restart */
+    int64_t delay_ms;                                /* deploy.restart_policy.delay; -1 not set */
+    struct names sysctl_names, mount_targets;
     size_t mount_room, io_room;
 };
 
+struct scope;
+struct regex_store;
+
+/* Files that are being read, each named by the one outside it. */
+struct including {
+    const struct including *outer;
+    const char *file;
+};
+
+/* A file whose services others extend, read once. */
+struct extended_file {
+    struct extended_file *next;
+    const char *path;
+    const struct environment *variables; /* that were seen */
+    const struct scope *scope;           /* NULL: it could not be read, which was said */
+};
+
 struct finding;
+
+enum { LOAD_PORTS = 100000 }; /* of a fleet, ranges counted one by one */
 
 struct load {
     const shoal_compose_options_t *options;
@@ -64,13 +85,30 @@ struct load {
     shoal_spec_t *spec;
     struct arena *arena; /* the spec's */
     struct arena nodes;
-    const char *file;      /* in the spec's arena */
-    const char *directory; /* absolute; base of relative paths */
-    struct environment variables;
+    bool touches_files;            /* links may be looked at: not when a test gives the files */
+    const char *directory;         /* absolute; base of relative paths */
+    const char *working_directory; /* absolute; NULL: gone */
+    struct environment *variables; /* what interpolation sees */
+    struct environment *owned_variables;
     const char *project; /* NULL until it is known */
+    const char **profiles;
+    size_t profile_count;
     struct names warned; /* variables that were called unset */
-    size_t interpolation_budget, envfile_budget;
+    size_t interpolation_budget, envfile_budget, bytes_read, port_budget;
     bool interpolation_spent;
+    bool no_interpolation, keep_paths, keep_env_files; /* `config`'s */
+    bool lenient;                                      /* what is not carried out is a warning */
+    bool reading_spec;                                 /* what is found now is shoal's, not the language's */
+    bool main_text_unread;
+
+    const char **files; /* in the spec's arena; a node's number is an index */
+    size_t file_count, file_room;
+    const struct including *including;
+    struct extended_file *extended_files;
+    struct node *inactive;        /* services whose profiles are not active */
+    struct regex_store *patterns; /* owned; compiled on first use */
+    const struct node *indexed;   /* what service_index is of */
+    struct node_index service_index;
 
     struct finding *findings; /* owned */
     size_t finding_count, finding_room, findings_dropped;
@@ -79,8 +117,7 @@ struct load {
     struct place services_at, networks_at;
     const struct node *services;
     struct names service_names, network_names, volume_names; /* number: index into the spec's, or `networks` here */
-    struct names container_names;
-    shoal_network_t *networks; /* all of the file; the spec gets those in use */
+    shoal_network_t *networks;                               /* all of the file; the spec gets those in use */
     bool *network_used;
     size_t network_count;
     struct restart_draft restart; /* x-shoal.restart of the file */
@@ -90,7 +127,9 @@ struct load {
 /* diagnose.c: findings are kept and given out sorted, so that they come in the order of the file. */
 void load_error(struct load *load, const struct place *at, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 void load_warning(struct load *load, const struct place *at, const char *fmt, ...) SHOAL_PRINTF(3, 4);
-void load_find(struct load *load, shoal_severity_t severity, int line, int column, const char *text);
+/* What the language allows and shoal does not carry out: an error, of `config` a warning. */
+void load_unsupported(struct load *load, const struct place *at, const char *fmt, ...) SHOAL_PRINTF(3, 4);
+void load_find(struct load *load, shoal_severity_t severity, unsigned file, int line, int column, const char *text);
 bool load_is_full(const struct load *load); /* no more findings are kept: spare the work for their text */
 void load_report(struct load *load, shoal_diagnostic_cb cb, void *data);
 void load_free_findings(struct load *load);
@@ -113,26 +152,35 @@ int environment_put(struct environment *e, const char *name, const char *value, 
 const char *environment_get(const struct environment *e, const char *name);
 void environment_free(struct environment *e);
 void load_dotenv(struct load *load);
-void load_interpolate(struct load *load, struct node *root);
-void load_interpolate_name(struct load *load, const struct place *at, struct node *name);
 const char *load_variable(void *load, const char *name); /* interpolation's lookup */
-void read_environment(struct load *load, shoal_service_t *service);
+/* A file's variables into `into`; false and a finding when it is wrong, or missing and not optional. */
+bool load_variables_file(struct load *load, const struct place *at, struct environment *into, const char *path,
+                         bool optional);
 
 /* project.c */
-void load_directory(struct load *load);
-const char *load_path(struct load *load, const struct place *at, const char *path); /* ~ and relative ones too */
-
-/* The fleet file's bytes (free them), or NULL with a finding. */
-char *load_fleet_text(struct load *load, size_t *out_count);
+void load_directory(struct load *load, const char *first_file);
+bool load_is_directory(const struct load *load, const char *path);
+int load_read_stdin(size_t limit, char **out_bytes, size_t *out_count, shoal_error_t *err);
+const char **load_split(struct load *load, const char *text, char separator); /* NULL at the end; trimmed, none empty */
+bool load_add_profile(struct load *load, const char *name);                   /* false: it was there */
+void load_profiles(struct load *load);
+/* The files to load, from the options, COMPOSE_FILE, or found in a directory; NULL and a finding: none. */
+const char **load_files(struct load *load);
 /* Settle load->project from -p, COMPOSE_PROJECT_NAME, name: (may be NULL) and the directory. */
 void load_project(struct load *load, const struct place *name_at, const struct node *name);
 
-/* services.c, networks.c, restart.c, check.c */
+/* model.c */
+const char *load_file_name(const struct load *load, unsigned file);
+uint16_t load_file_number(const struct load *load, const shoal_position_t *at);
+const char *load_directory_of(struct load *load, const char *path); /* NULL: no memory, noted */
+
+/* services.c, networks.c, restart.c, check.c: the spec from the model */
+void read_spec(struct load *load, struct node *model);
 void read_services(struct load *load);
 void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);
 void settle_networks(struct load *load); /* those in use, into the spec */
-void check_service(struct load *load, shoal_service_t *service);
+void finish_service(struct load *load, shoal_service_t *service);
 void check_fleet(struct load *load);
 
 #endif

@@ -56,9 +56,12 @@ static const struct key log_option_keys[] = {
 static const struct section log_option_section = SECTION("services.NAME.logging.options", "Of the driver json-file.",
                                                          log_option_keys, false);
 
+static const struct kind option = {TAKES_TEXT | TAKES_NUMBER | TAKES_NULL, AS_WRITTEN, .what = "text or a number"};
+static const struct kind options_kind = {TAKES_MAP, AS_OPTIONS, .values = &option};
+
 static const struct key logging_keys[] = {
-    {"driver", .read = read_log_driver, .form = "text", .doc = "*json-file* (default) or *none*."},
-    {"options", .read = read_nested, .section = &log_option_section, .form = "mapping",
+    {"driver", &kind_text, .read = read_log_driver, .form = "text", .doc = "*json-file* (default) or *none*."},
+    {"options", &options_kind, .read = read_nested, .section = &log_option_section, .form = "mapping",
      .doc = "Options of the driver."},
 };
 const struct section logging_section = SECTION("services.NAME.logging", "Where output goes.", logging_keys, true);

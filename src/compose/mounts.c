@@ -1,8 +1,9 @@
 /* Volumes, binds and tmpfs: the top-level section, the short and the long form. */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
 static void take_name(struct load *load, const struct place *at, const struct key *key, struct node *value,
@@ -36,13 +37,14 @@ static void read_external(struct load *load, const struct place *at, const struc
 }
 
 static const struct key volume_keys[] = {
-    {"name", .read = take_name, .offset = offsetof(shoal_volume_t, full_name), .form = "text",
+    {"name", &kind_text, .read = take_name, .offset = offsetof(shoal_volume_t, full_name), .form = "text",
      .doc = "Its name on this host, in place of PROJECT_KEY; fleets that write the same name share it."},
-    {"driver", .read = read_volume_driver, .form = "text",
+    {"driver", &kind_text, .read = read_volume_driver, .form = "text",
      .doc = "*local* alone: a directory below the root directory."},
-    {"external", .read = read_external, .form = "bool", .doc = "*false* alone: a named volume is used if it is there."},
-    {"driver_opts", .form = "mapping", .doc = "Options of the driver."},
-    {"labels", .form = "mapping or list", .doc = "Labels of the volume."},
+    {"driver_opts", &kind_options, .form = "mapping", .doc = "Options of the driver."},
+    {"external", &kind_external, .read = read_external, .form = "bool",
+     .doc = "*false* alone: a named volume is used if it is there."},
+    {"labels", &kind_labels, .form = "mapping or list", .doc = "Labels of the volume."},
 };
 const struct section volume_section = SECTION("volumes.NAME", "A named volume. Empty is fine.", volume_keys, true);
 
@@ -95,7 +97,7 @@ static void add_mount(struct load *load, const struct place *at, shoal_service_t
     size_t before = 0;
     int code = names_put(&draft->mount_targets, mount.target, (size_t)at->line, &before);
     if (code == 0)
-        load_error(load, at, "%.200s is mounted on already, on line %zu", mount.target, before);
+        load_error(load, at, "%.200s is mounted on already, on line %zu", mount.target, before); /* /a and /a/ */
     if (code < 0)
         load->out_of_memory = true;
     if (code <= 0)
@@ -157,28 +159,19 @@ static void read_one_tmpfs(struct load *load, const struct place *at, const stru
 void read_tmpfs(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
     (void)key;
-    if (value->kind != NODE_LIST) {
-        read_one_tmpfs(load, at, value, object);
+    if (!take_kind(load, at, value, NODE_LIST))
         return;
-    }
     for (size_t i = 0; i < value->count; i++) {
         struct place item = place_item(at, value, i);
         read_one_tmpfs(load, &item, value->items[i], object);
     }
 }
 
-static bool is_path(const char *source)
-{
-    return source[0] == '/' || source[0] == '.' || source[0] == '~';
-}
-
-static bool take_volume(struct load *load, const struct place *at, const char *name, shoal_mount_t *mount)
+static bool take_volume(const struct load *load, const char *name, shoal_mount_t *mount)
 {
     size_t number;
-    if (!names_get(&load->volume_names, name, &number)) {
-        load_error(load, at, "the volume \"%.100s\" is not defined under volumes; a path begins with / ./ or ~", name);
-        return false;
-    }
+    if (!names_get(&load->volume_names, name, &number))
+        return false; /* which was said */
     mount->kind = SHOAL_MOUNT_VOLUME;
     mount->volume = (int)number;
     return true;
@@ -186,58 +179,20 @@ static bool take_volume(struct load *load, const struct place *at, const char *n
 
 static bool take_bind(struct load *load, const struct place *at, const char *path, shoal_mount_t *mount)
 {
-    const char *source = load_path(load, at, path);
-    if (source == NULL)
+    if (path[0] != '/') {
+        load_error(load, at, "\"%.200s\" is not a path of this kind of host", path);
+        return false;
+    }
+    if (strlen(path) >= PATH_MAX) {
+        load_error(load, at, "the path is longer than %d bytes", PATH_MAX - 1);
+        return false;
+    }
+    const char *source = value_path(&load->nodes, "/", path);
+    if (!LOAD_GOT(load, source))
         return false;
     mount->kind = SHOAL_MOUNT_BIND;
     mount->source = keep(load, source);
     return mount->source != NULL;
-}
-
-/* The third part of the short form. */
-static bool take_access(struct load *load, const struct place *at, const char *words, shoal_mount_t *mount)
-{
-    for (const char *s = words;; s++) {
-        size_t count = strcspn(s, ",");
-        if (count == 2 && strncmp(s, "ro", 2) == 0) {
-            mount->read_only = true;
-        } else if (!(count == 2 && strncmp(s, "rw", 2) == 0)) {
-            load_error(load, at, "the access mode \"%.*s\" is not supported yet; ro and rw are",
-                       (int)(count < 60 ? count : 60), s);
-            return false;
-        }
-        s += count;
-        if (*s == '\0')
-            return true;
-    }
-}
-
-/* [SOURCE:]TARGET[:ACCESS] */
-static void read_short_mount(struct load *load, const struct place *at, const char *text, shoal_service_t *service)
-{
-    char *source = arena_string(&load->nodes, text);
-    if (!LOAD_GOT(load, source))
-        return;
-    shoal_mount_t mount = {.kind = SHOAL_MOUNT_VOLUME, .volume = -1, .create_host_path = true};
-    char *target = strchr(source, ':');
-    char *access = target == NULL ? NULL : strchr(target + 1, ':');
-    if (target == NULL) { /* a target alone: an anonymous volume */
-        mount.create_host_path = false;
-        add_mount(load, at, service, mount, source);
-        return;
-    }
-    *target++ = '\0';
-    if (access != NULL)
-        *access++ = '\0';
-    if (source[0] == '\0' || target[0] == '\0' || (access != NULL && strchr(access, ':') != NULL)) {
-        load_error(load, at, "\"%.200s\" is not a volume; write SOURCE:TARGET or SOURCE:TARGET:ro", text);
-        return;
-    }
-    if (access != NULL && !take_access(load, at, access, &mount))
-        return;
-    mount.create_host_path = is_path(source);
-    if (is_path(source) ? take_bind(load, at, source, &mount) : take_volume(load, at, source, &mount))
-        add_mount(load, at, service, mount, target);
 }
 
 struct mount_draft {
@@ -277,50 +232,76 @@ static void read_mode(struct load *load, const struct place *at, const struct ke
     const char *text;
     if (!take_scalar(load, at, value, &text))
         return;
-    bool decimal = value->type == TYPE_INT && text[0] != '0';
-    if (decimal || value_mode(text, &draft->mode) < 0)
-        load_error(load, at, "%.60s is not an octal mode; write 0%.60s", text,
-                   decimal && strspn(text, "01234567") == strlen(text) ? text : "1777");
+    int64_t mode;
+    bool octal_digits = strspn(text, "01234567") == strlen(text);
+    if (value->decimal)
+        load_error(load, at, "%.60s is not an octal mode; write 0%.60s", text, octal_digits ? text : "1777");
+    else if (take_integer(load, at, value, 0, 07777, &mode))
+        draft->mode = (uint32_t)mode;
 }
 
+static const char *const labels[] = {"z", "Z", NULL};
+static const struct kind selinux_kind = {TAKES_TEXT, AS_TEXT, .words = labels};
+static const char *const recursions[] = {"enabled", "disabled", "writable", "readonly", NULL};
+static const struct kind recursive_kind = {TAKES_TEXT, AS_TEXT, .words = recursions};
+
 static const struct key bind_keys[] = {
-    {"create_host_path", .read = read_flag, .offset = offsetof(struct mount_draft, create_host_path), .form = "bool",
-     .doc = "Make a source that is not there a directory. Default false; the short form does it."},
-    {"propagation", .form = "text", .doc = "How later mounts are passed on."},
-    {"recursive", .form = "text", .doc = "Whether mounts below the source come with it."},
-    {"selinux", .form = "text", .doc = "SELinux label."},
+    {"selinux", &selinux_kind, .form = "text", .doc = "SELinux label."},
+    {"propagation", &kind_text, .form = "text", .doc = "How later mounts are passed on."},
+    {"create_host_path", &kind_flag, .read = read_flag, .offset = offsetof(struct mount_draft, create_host_path),
+     .form = "bool", .doc = "Make a source that is not there a directory. Default false; the short form does it."},
+    {"recursive", &recursive_kind, .form = "text", .doc = "Whether mounts below the source come with it."},
 };
 const struct section mount_bind_section = SECTION("services.NAME.volumes.N.bind", NULL, bind_keys, true);
 
+static const struct kind size_kind = {TAKES_INTEGER | TAKES_TEXT, AS_BYTES, .bounded = true, .max = INT64_MAX,
+                                      .what = "a size"};
+static const struct kind mode_kind = {TAKES_NUMBER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .strict = true,
+                                      .what = "a mode"};
+
 static const struct key tmpfs_keys[] = {
-    {"size", .read = read_size, .offset = offsetof(struct mount_draft, size_bytes), .form = "size",
+    {"size", &size_kind, .read = read_size, .offset = offsetof(struct mount_draft, size_bytes), .form = "size",
      .doc = "Its limit; 0 is the kernel's, half of the memory."},
-    {"mode", .read = read_mode, .form = "octal", .doc = "Of its root; default 01777."},
+    {"mode", &mode_kind, .read = read_mode, .form = "octal", .doc = "Of its root; default 01777."},
 };
 const struct section mount_tmpfs_section = SECTION("services.NAME.volumes.N.tmpfs", NULL, tmpfs_keys, true);
 
 static const struct key volume_option_keys[] = {
-    {"nocopy", .false_is_fine = false, .form = "bool", .doc = "Leave out the copy of the image's files."},
-    {"labels", .form = "mapping or list", .doc = "Labels of the volume."},
-    {"subpath", .form = "path", .doc = "A directory within the volume."},
+    {"labels", &kind_pairs, .form = "mapping or list", .doc = "Labels of the volume."},
+    {"nocopy", &kind_flag, .false_is_fine = false, .form = "bool", .doc = "Leave out the copy of the image's files."},
+    {"subpath", &kind_text, .form = "path", .doc = "A directory within the volume."},
 };
 const struct section mount_volume_section = SECTION("services.NAME.volumes.N.volume", NULL, volume_option_keys, true);
 
+static const char *const types[] = {"bind", "volume", "tmpfs", "cluster", "npipe", "image", NULL};
+static const struct kind type_kind = {TAKES_TEXT, AS_TEXT, .words = types};
+static const struct kind bind_kind = {TAKES_MAP, AS_SECTION, .section = &mount_bind_section};
+static const struct kind volume_kind = {TAKES_MAP, AS_SECTION, .section = &mount_volume_section};
+static const struct kind tmpfs_kind = {TAKES_MAP, AS_SECTION, .section = &mount_tmpfs_section};
+static const struct key image_option_keys[] = {
+    {"subpath", &kind_text, .form = "path", .doc = "A directory within the image."},
+};
+static const struct section mount_image_section = SECTION("services.NAME.volumes.N.image", NULL, image_option_keys,
+                                                          true);
+static const struct kind image_kind = {TAKES_MAP, AS_SECTION, .section = &mount_image_section};
+
 static const struct key mount_keys[] = {
-    {"type", .read = read_mount_text, .offset = offsetof(struct mount_draft, type), .needed = true, .form = "text",
-     .doc = "*bind*, *volume* or *tmpfs*. Others are not supported yet."},
-    {"source", .read = read_mount_text, .offset = offsetof(struct mount_draft, source), .form = "text",
+    {"type", &type_kind, .read = read_mount_text, .offset = offsetof(struct mount_draft, type), .needed = true,
+     .form = "text", .doc = "*bind*, *volume* or *tmpfs*. Others are not supported yet."},
+    {"source", &kind_text, .read = read_mount_text, .offset = offsetof(struct mount_draft, source), .form = "text",
      .doc = "A host path, or the name of a volume; none for an anonymous volume and for tmpfs."},
-    {"target", .read = read_mount_text, .offset = offsetof(struct mount_draft, target), .needed = true, .form = "path",
-     .doc = "Where it is mounted, absolute."},
-    {"read_only", .read = read_flag, .offset = offsetof(struct mount_draft, read_only), .form = "bool",
+    {"target", &kind_text, .read = read_mount_text, .offset = offsetof(struct mount_draft, target), .needed = true,
+     .form = "path", .doc = "Where it is mounted, absolute."},
+    {"read_only", &kind_flag, .read = read_flag, .offset = offsetof(struct mount_draft, read_only), .form = "bool",
      .doc = "Nothing can be written to it."},
-    {"bind", .read = read_bind, .section = &mount_bind_section, .form = "mapping", .doc = "Options of a bind."},
-    {"tmpfs", .read = read_tmpfs_options, .section = &mount_tmpfs_section, .form = "mapping",
+    {"consistency", &kind_text, .form = "text", .doc = "Wanted consistency."},
+    {"bind", &bind_kind, .read = read_bind, .section = &mount_bind_section, .form = "mapping",
+     .doc = "Options of a bind."},
+    {"volume", &volume_kind, .read = read_nested, .section = &mount_volume_section, .form = "mapping",
+     .doc = "Options of a volume."},
+    {"tmpfs", &tmpfs_kind, .read = read_tmpfs_options, .section = &mount_tmpfs_section, .form = "mapping",
      .doc = "Options of a tmpfs."},
-    {"volume", .read = read_nested, .section = &mount_volume_section, .form = "mapping", .doc = "Options of a volume."},
-    {"image", .form = "mapping", .doc = "Options of an image mount."},
-    {"consistency", .form = "text", .doc = "Wanted consistency."},
+    {"image", &image_kind, .section = &mount_image_section, .form = "mapping", .doc = "Options of an image mount."},
 };
 const struct section mount_section = SECTION("services.NAME.volumes.N", "The long form of a mount.", mount_keys, true);
 
@@ -333,10 +314,8 @@ static bool check_options_fit(struct load *load, const struct place *at, const s
         load_error(load, at, "has options of a tmpfs, but is of type %.60s", draft->type);
     else if (tmpfs && draft->source != NULL)
         load_error(load, at, "a tmpfs has no source");
-    else if (bind && draft->source == NULL)
-        load_error(load, at, "a bind needs a source");
     else
-        return true;
+        return !bind || draft->source != NULL; /* a bind without one was said */
     return false;
 }
 
@@ -360,7 +339,7 @@ static void read_long_mount(struct load *load, const struct place *at, const str
         mount.kind = SHOAL_MOUNT_TMPFS;
     } else if (strcmp(draft.type, "volume") == 0) {
         mount.kind = SHOAL_MOUNT_VOLUME;
-        good = draft.source == NULL || take_volume(load, at, draft.source, &mount);
+        good = draft.source == NULL || take_volume(load, draft.source, &mount);
     } else {
         load_error(load, at, "the type \"%.60s\" is not supported yet; bind, volume and tmpfs are", draft.type);
         good = false;
@@ -376,11 +355,6 @@ void read_mounts(struct load *load, const struct place *at, const struct key *ke
         return;
     for (size_t i = 0; i < value->count; i++) {
         struct place item = place_item(at, value, i);
-        const struct node *node = value->items[i];
-        const char *text;
-        if (node->kind == NODE_MAP)
-            read_long_mount(load, &item, node, object);
-        else if (take_text(load, &item, node, &text))
-            read_short_mount(load, &item, text, object);
+        read_long_mount(load, &item, value->items[i], object);
     }
 }

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
 static void read_name(struct load *load, const struct place *at, const struct key *key, struct node *value,
@@ -76,11 +76,15 @@ static void read_gateway(struct load *load, const struct place *at, const struct
                    text);
 }
 
+static const struct kind addresses_kind = {TAKES_MAP, AS_OPTIONS, .values = &kind_text};
+
 static const struct key subnet_keys[] = {
-    {"subnet", .read = read_subnet, .form = "text", .doc = "IPv4, /8 to /30: 10.20.0.0/16. Without it one is chosen."},
-    {"gateway", .read = read_gateway, .form = "text", .doc = "The bridge's address; default the subnet's first."},
-    {"ip_range", .form = "text", .doc = "Part of the subnet that addresses are given from."},
-    {"aux_addresses", .form = "mapping", .doc = "Addresses that are not given."},
+    {"subnet", &kind_text, .read = read_subnet, .form = "text",
+     .doc = "IPv4, /8 to /30: 10.20.0.0/16. Without it one is chosen."},
+    {"gateway", &kind_text, .read = read_gateway, .form = "text",
+     .doc = "The bridge's address; default the subnet's first."},
+    {"ip_range", &kind_text, .form = "text", .doc = "Part of the subnet that addresses are given from."},
+    {"aux_addresses", &addresses_kind, .form = "mapping", .doc = "Addresses that are not given."},
 };
 const struct section subnet_section = SECTION("networks.NAME.ipam.config.N", NULL, subnet_keys, true);
 
@@ -108,10 +112,15 @@ static void read_ipam_config(struct load *load, const struct place *at, const st
         load_error(load, at, "the gateway is no host address of the subnet");
 }
 
+static const struct kind pool = {TAKES_MAP, AS_SECTION, .section = &subnet_section};
+static const struct kind pools_kind = {TAKES_LIST, AS_LIST, .items = &pool, .merge = MERGE_POOLS};
+
+static const struct kind dropped_options = {TAKES_MAP, AS_NOTHING, .values = &kind_text};
+
 static const struct key ipam_keys[] = {
-    {"driver", .read = read_ipam_driver, .form = "text", .doc = "*default* alone."},
-    {"config", .read = read_ipam_config, .form = "list", .doc = "At most one subnet."},
-    {"options", .form = "mapping", .doc = "Options of the driver."},
+    {"driver", &kind_text, .read = read_ipam_driver, .form = "text", .doc = "*default* alone."},
+    {"config", &pools_kind, .read = read_ipam_config, .form = "list", .doc = "At most one subnet."},
+    {"options", &dropped_options, .form = "mapping", .doc = "Options of the driver."},
 };
 const struct section ipam_section = SECTION("networks.NAME.ipam", "Addresses.", ipam_keys, true);
 
@@ -130,20 +139,23 @@ static const struct key network_x_keys[] = {
 const struct section network_x_section = SECTION("networks.NAME.x-shoal", "What Compose has no word for.",
                                                  network_x_keys, false);
 
+static const struct kind ipam_kind = {TAKES_MAP, AS_SECTION_ALWAYS, .section = &ipam_section};
+
 static const struct key network_keys[] = {
-    {"driver", .read = read_driver, .form = "text", .doc = "*bridge* alone."},
-    {"ipam", .read = read_nested, .section = &ipam_section, .form = "mapping", .doc = "Addresses of the network."},
-    {"name", .read = read_name, .offset = offsetof(shoal_network_t, full_name), .form = "text",
+    {"name", &kind_text, .read = read_name, .offset = offsetof(shoal_network_t, full_name), .form = "text",
      .doc = "Its name on this host, in place of PROJECT_KEY."},
-    {"x-shoal", .read = read_nested, .section = &network_x_section, .form = "mapping",
+    {"driver", &kind_text, .read = read_driver, .form = "text", .doc = "*bridge* alone."},
+    {"driver_opts", &kind_options, .form = "mapping", .doc = "Options of the driver."},
+    {"ipam", &ipam_kind, .read = read_nested, .section = &ipam_section, .form = "mapping",
+     .doc = "Addresses of the network."},
+    {"external", &kind_external, .false_is_fine = true, .form = "bool", .doc = "A network made by others."},
+    {"internal", &kind_flag, .false_is_fine = true, .form = "bool", .doc = "No way out."},
+    {"attachable", &kind_flag, .false_is_fine = true, .form = "bool", .doc = "Whether others may join."},
+    {"labels", &kind_labels, .form = "mapping or list", .doc = "Labels of the network."},
+    {"enable_ipv4", &kind_flag_set, .form = "bool", .doc = "Whether it has IPv4."},
+    {"enable_ipv6", &kind_flag_set, .false_is_fine = true, .form = "bool", .doc = "Whether it has IPv6."},
+    {"x-shoal", &kind_any, .read = read_nested, .section = &network_x_section, .form = "mapping",
      .doc = "What Compose has no word for."},
-    {"attachable", .false_is_fine = true, .form = "bool", .doc = "Whether others may join."},
-    {"driver_opts", .form = "mapping", .doc = "Options of the driver."},
-    {"enable_ipv4", .form = "bool", .doc = "Whether it has IPv4."},
-    {"enable_ipv6", .false_is_fine = true, .form = "bool", .doc = "Whether it has IPv6."},
-    {"external", .false_is_fine = true, .form = "bool", .doc = "A network made by others."},
-    {"internal", .false_is_fine = true, .form = "bool", .doc = "No way out."},
-    {"labels", .form = "mapping or list", .doc = "Labels of the network."},
 };
 const struct section network_section = SECTION(
     "networks.NAME", "A bridge network. Empty is fine. A service that names none is on *default*.", network_keys, true);
@@ -200,18 +212,20 @@ static void read_priority(struct load *load, const struct place *at, const struc
         ((shoal_attachment_t *)object)->priority = (int)priority;
 }
 
+static const struct kind priority_kind = {TAKES_NUMBER, AS_COUNT, .what = "a number"};
+
 static const struct key attachment_keys[] = {
-    {"aliases", .read = read_aliases, .offset = offsetof(shoal_attachment_t, aliases), .form = "list",
-     .doc = "More names of the service on this network."},
-    {"priority", .read = read_priority, .form = "number",
+    {"aliases", &kind_texts_named, .read = read_aliases, .offset = offsetof(shoal_attachment_t, aliases),
+     .form = "list", .doc = "More names of the service on this network."},
+    {"driver_opts", &kind_options, .form = "mapping", .doc = "Options of the driver."},
+    {"gw_priority", &priority_kind, .form = "number", .doc = "Which network gives the default route."},
+    {"interface_name", &kind_text, .form = "text", .doc = "Name of the interface inside."},
+    {"ipv4_address", &kind_text, .form = "text", .doc = "A fixed IPv4 address."},
+    {"ipv6_address", &kind_text, .form = "text", .doc = "A fixed IPv6 address."},
+    {"link_local_ips", &kind_texts_named, .form = "list", .doc = "Link-local addresses."},
+    {"mac_address", &kind_text, .form = "text", .doc = "A fixed MAC address."},
+    {"priority", &priority_kind, .read = read_priority, .form = "number",
      .doc = "The network with the highest one gives the default route."},
-    {"driver_opts", .form = "mapping", .doc = "Options of the driver."},
-    {"gw_priority", .form = "number", .doc = "Which network gives the default route."},
-    {"interface_name", .form = "text", .doc = "Name of the interface inside."},
-    {"ipv4_address", .form = "text", .doc = "A fixed IPv4 address."},
-    {"ipv6_address", .form = "text", .doc = "A fixed IPv6 address."},
-    {"link_local_ips", .form = "list", .doc = "Link-local addresses."},
-    {"mac_address", .form = "text", .doc = "A fixed MAC address."},
 };
 const struct section attachment_section = SECTION("services.NAME.networks.NAME",
                                                   "A service on a network. Empty is fine.", attachment_keys, true);
@@ -221,8 +235,7 @@ static void attach(struct load *load, const struct place *at, const char *name, 
 {
     size_t number;
     if (!names_get(&load->network_names, name, &number)) {
-        load_error(load, at, "the network \"%.100s\" is not defined under networks", name);
-        return;
+        return; /* that it is not defined was said */
     }
     shoal_attachment_t attachment = {.network = number, .at = place_position(load, at)};
     if (options != NULL && !(options->kind == NODE_SCALAR && options->type == TYPE_NULL))
@@ -241,62 +254,17 @@ static int compare_attachments(const void *a, const void *b)
     return x->at.column < y->at.column ? -1 : x->at.column > y->at.column;
 }
 
-/* The network "default" is there without being written. */
-static bool ensure_default(struct load *load)
-{
-    size_t number;
-    if (names_get(&load->network_names, "default", &number))
-        return true;
-    if (load->networks == NULL) {
-        load->networks = arena_array(&load->nodes, 1, sizeof *load->networks);
-        load->network_used = arena_array(&load->nodes, 1, sizeof *load->network_used);
-        if (!LOAD_GOT(load, load->networks) || !LOAD_GOT(load, load->network_used))
-            return false;
-    }
-    struct place at = {.word = "default"};
-    add_network(load, &at, NULL);
-    return true;
-}
-
 void read_service_networks(struct load *load, shoal_service_t *service)
 {
-    const struct draft *draft = load->draft;
-    const struct node *node = draft->networks;
-    const struct place *at = &draft->networks_at;
-    if (service->network_mode != SHOAL_NETWORK_BRIDGES) {
-        if (node != NULL && node->count > 0)
-            load_error(load, at, "cannot stand together with network_mode");
+    const struct node *map = load->draft->networks;
+    const struct place *at = &load->draft->networks_at;
+    if (service->network_mode != SHOAL_NETWORK_BRIDGES || map == NULL || map->kind != NODE_MAP)
         return;
+    service->attachments = arena_array(load->arena, map->count, sizeof *service->attachments);
+    for (size_t i = 0; i < map->count && LOAD_GOT(load, service->attachments); i++) {
+        struct place inner = place_key(at, &map->entries[i]);
+        attach(load, &inner, inner.word, map->entries[i].value, service);
     }
-    bool written = node != NULL && !(node->kind == NODE_SCALAR && node->type == TYPE_NULL) && node->count > 0;
-    size_t count = written ? node->count : 1;
-    if (written && node->kind == NODE_SCALAR) {
-        load_error(load, at, "takes a list or a mapping, not %s", node_describe(node));
-        return;
-    }
-    service->attachments = arena_array(load->arena, count, sizeof *service->attachments);
-    if (!LOAD_GOT(load, service->attachments) || !ensure_default(load))
-        return;
-    if (!written) {
-        attach(load, draft->at, "default", NULL, service);
-        return;
-    }
-    struct names seen = {0};
-    for (size_t i = 0; i < count; i++) {
-        bool map = node->kind == NODE_MAP;
-        struct place inner = map ? place_key(at, &node->entries[i]) : place_item(at, node, i);
-        const char *name = inner.word;
-        if (!map && !take_text(load, &inner, node->items[i], &name))
-            continue;
-        int code = names_put(&seen, name, 0, NULL);
-        if (code == 0)
-            load_error(load, &inner, "the network \"%.100s\" is named twice", name);
-        else if (code < 0)
-            load->out_of_memory = true;
-        else
-            attach(load, &inner, name, map ? node->entries[i].value : NULL, service);
-    }
-    names_free(&seen);
     if (service->attachment_count > 1)
         qsort(service->attachments, service->attachment_count, sizeof *service->attachments, compare_attachments);
 }

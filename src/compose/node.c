@@ -11,6 +11,7 @@
 struct composer {
     yaml_parser_t parser;
     struct arena *arena;
+    unsigned file;
     node_mistake_cb cb;
     void *data;
     struct names anchors;   /* number: index into anchored */
@@ -60,6 +61,7 @@ static struct node *new_node(struct composer *c, enum node_kind kind, const yaml
     if (node == NULL)
         return NULL;
     node->kind = kind;
+    node->file = (uint16_t)c->file;
     node->line = mark_line(at);
     node->column = mark_column(at);
     node->values = 1;
@@ -111,14 +113,18 @@ static bool is_tag(const yaml_char_t *tag, const char *suffix)
     return strcmp((const char *)tag, suffix) == 0;
 }
 
+static enum node_tag own_tag(const yaml_char_t *tag)
+{
+    if (tag == NULL)
+        return TAG_NONE;
+    return is_tag(tag, "!reset") ? TAG_RESET : is_tag(tag, "!override") ? TAG_OVERRIDE : TAG_NONE;
+}
+
+/* Local tags (!anything) say nothing to Compose. */
 static void check_collection_tag(struct composer *c, const yaml_char_t *tag, const char *good, const yaml_mark_t *at)
 {
-    if (tag == NULL || is_tag(tag, "!") || is_tag(tag, good))
-        return;
-    if (is_tag(tag, "!reset") || is_tag(tag, "!override"))
-        mistake(c, mark_line(at), mark_column(at), "%s is not supported yet", (const char *)tag);
-    else
-        mistake(c, mark_line(at), mark_column(at), "the tag \"%s\" does not fit here", (const char *)tag);
+    if (tag != NULL && tag[0] != '!' && !is_tag(tag, good))
+        mistake(c, mark_line(at), mark_column(at), "the tag \"%.60s\" does not fit here", (const char *)tag);
 }
 
 static enum node_type scalar_type(struct composer *c, const yaml_event_t *event, const char *text, size_t count)
@@ -126,18 +132,13 @@ static enum node_type scalar_type(struct composer *c, const yaml_event_t *event,
     static const struct {
         const char *tag;
         enum node_type type;
-    } tags[] = {{YAML_STR_TAG, TYPE_STRING},
-                {YAML_NULL_TAG, TYPE_NULL},
-                {YAML_BOOL_TAG, TYPE_BOOL},
-                {YAML_INT_TAG, TYPE_INT},
-                {YAML_FLOAT_TAG, TYPE_FLOAT}};
+    } tags[] = {{YAML_STR_TAG, TYPE_STRING}, {YAML_NULL_TAG, TYPE_NULL},   {YAML_BOOL_TAG, TYPE_BOOL},
+                {YAML_INT_TAG, TYPE_INT},    {YAML_FLOAT_TAG, TYPE_FLOAT}, {YAML_TIMESTAMP_TAG, TYPE_TIME}};
     const yaml_char_t *tag = event->data.scalar.tag;
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    if (tag == NULL)
+    if (tag == NULL || (plain && own_tag(tag) != TAG_NONE))
         return plain ? node_resolve(text, count) : TYPE_STRING;
-    if (is_tag(tag, "!"))
-        return TYPE_STRING;
-    if (is_tag(tag, "tag:yaml.org,2002:merge"))
+    if (tag[0] == '!' || is_tag(tag, "tag:yaml.org,2002:merge") || is_tag(tag, "tag:yaml.org,2002:binary"))
         return TYPE_STRING;
     const yaml_mark_t *at = &event->start_mark;
     for (size_t i = 0; i < COUNT(tags); i++) {
@@ -151,11 +152,35 @@ static enum node_type scalar_type(struct composer *c, const yaml_event_t *event,
                     strrchr(tags[i].tag, ':') + 1);
         return tags[i].type;
     }
-    if (is_tag(tag, "!reset") || is_tag(tag, "!override"))
-        mistake(c, mark_line(at), mark_column(at), "%s is not supported yet", (const char *)tag);
-    else
-        mistake(c, mark_line(at), mark_column(at), "the tag \"%.60s\" is unknown", (const char *)tag);
+    mistake(c, mark_line(at), mark_column(at), "the tag \"%.60s\" is unknown", (const char *)tag);
     return TYPE_STRING;
+}
+
+/* !!binary: base64 with blanks in it, RFC 4648. NULL and a mistake when it is none, or none of a text. */
+static char *decode_binary(struct composer *c, const yaml_mark_t *at, const char *text, size_t *count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *out = arena_alloc(c->arena, *count + 1);
+    uint32_t bits = 0;
+    size_t have = 0, used = 0;
+    const char *s = text;
+    for (; out != NULL && *s != '\0' && *s != '='; s++) {
+        const char *digit = strchr(digits, *s);
+        if (strchr(" \n\r\t", *s) != NULL)
+            continue;
+        if (digit == NULL)
+            break;
+        bits = bits << 6 | (uint32_t)(digit - digits);
+        have += 6;
+        if (have >= 8)
+            out[used++] = (char)(bits >> (have -= 8));
+    }
+    if (out != NULL && (s[strspn(s, "= \n\r\t")] != '\0' || memchr(out, '\0', used) != NULL)) {
+        mistake(c, mark_line(at), mark_column(at), "the text is not base64 of a text, as its tag !!binary says");
+        used = 0;
+    }
+    *count = used;
+    return out;
 }
 
 static int compose_scalar(struct composer *c, const yaml_event_t *event, struct node **out)
@@ -176,9 +201,14 @@ static int compose_scalar(struct composer *c, const yaml_event_t *event, struct 
     node->text = arena_copy(c->arena, text, count);
     if (node->text == NULL)
         return -ENOMEM;
+    const yaml_char_t *tag = event->data.scalar.tag;
+    if (tag != NULL && is_tag(tag, "tag:yaml.org,2002:binary") &&
+        (node->text = decode_binary(c, at, node->text, &count)) == NULL)
+        return -ENOMEM;
     node->count = node->text_bytes = (uint32_t)count;
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     node->type = scalar_type(c, event, node->text, count);
+    node->tag = own_tag(event->data.scalar.tag);
     code = remember_anchor(c, event->data.scalar.anchor, node);
     if (code == 0)
         *out = node;
@@ -200,6 +230,7 @@ static int compose_alias(struct composer *c, const yaml_event_t *event, struct n
         return -EINVAL;
     }
     int code = count_values(c, at, node->values, node->text_bytes);
+    node->aliased = true;
     if (code == 0)
         *out = node;
     return code;
@@ -257,7 +288,7 @@ static int compose_list(struct composer *c, struct node *list, unsigned depth)
         list->items[i] = c->pending[from + i];
         add_size(list, list->items[i]);
     }
-    list->count = (uint32_t)count;
+    list->count = list->room = (uint32_t)count;
     c->pending_count = from;
     return 0;
 }
@@ -281,8 +312,9 @@ static int add_entry(struct composer *c, struct building *b, struct node *key, s
             memcpy(grown, map->entries, map->count * sizeof *grown);
         map->entries = grown;
         b->room = room;
+        map->room = (uint32_t)room;
     }
-    map->entries[map->count++] = (struct node_entry){key, value};
+    map->entries[map->count++] = (struct node_entry){.key = key, .value = value};
     add_size(map, key);
     add_size(map, value);
     return 0;
@@ -319,8 +351,10 @@ static int merge_map(struct composer *c, struct building *b, const struct node *
     for (size_t i = 0; i < from->count; i++) {
         size_t line;
         int code = claim_key(b, from->entries[i].key, &line);
-        if (code > 0)
+        if (code > 0) {
+            from->entries[i].value->aliased = true; /* it stands in both mappings */
             code = add_entry(c, b, from->entries[i].key, from->entries[i].value);
+        }
         if (code < 0)
             return code;
     }
@@ -381,6 +415,7 @@ static int compose_map(struct composer *c, struct node *map, unsigned depth)
         return code;
     struct building b = {.map = map};
     b.room = (c->pending_count - from) / 2;
+    map->room = (uint32_t)b.room;
     map->entries = arena_array(c->arena, b.room, sizeof *map->entries);
     code = map->entries == NULL ? -ENOMEM : build_map(c, &b, from);
     names_free(&b.keys);
@@ -406,6 +441,7 @@ static int compose_collection(struct composer *c, const yaml_event_t *event, uns
     struct node *node = new_node(c, map ? NODE_MAP : NODE_LIST, at);
     if (node == NULL)
         return -ENOMEM;
+    node->tag = own_tag(map ? event->data.mapping_start.tag : event->data.sequence_start.tag);
     node->open = true;
     code = remember_anchor(c, map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor, node);
     if (code == 0)
@@ -439,37 +475,49 @@ static int compose_node(struct composer *c, yaml_event_t *event, unsigned depth,
     return code;
 }
 
-static int compose_stream(struct composer *c, struct node **out_root)
+static int add_document(struct composer *c, struct node_documents *documents, size_t *room, struct node *root)
 {
-    struct node *root = NULL;
-    unsigned documents = 0;
+    if (documents->count == *room) {
+        size_t more = *room * 2 + 1;
+        struct node **grown = arena_array(c->arena, more, sizeof(struct node *));
+        if (grown == NULL)
+            return -ENOMEM;
+        if (documents->count > 0)
+            memcpy(grown, documents->roots, documents->count * sizeof(struct node *));
+        documents->roots = grown;
+        *room = more;
+    }
+    documents->roots[documents->count++] = root;
+    return 0;
+}
+
+static int compose_stream(struct composer *c, struct node_documents *out)
+{
+    struct node_documents documents = {0};
+    size_t room = 0;
     for (;;) {
         yaml_event_t event;
         int code = next_event(c, &event);
         if (code < 0)
             return code;
         yaml_event_type_t type = event.type;
-        if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_END_EVENT) {
-            yaml_event_delete(&event);
-            continue;
-        }
         if (type == YAML_STREAM_END_EVENT || type == YAML_NO_EVENT) {
             yaml_event_delete(&event);
             break;
         }
-        if (type == YAML_DOCUMENT_START_EVENT) {
-            yaml_mark_t at = event.start_mark;
+        if (type == YAML_STREAM_START_EVENT || type == YAML_DOCUMENT_START_EVENT || type == YAML_DOCUMENT_END_EVENT) {
+            names_free(&c->anchors); /* an anchor is known in its own document */
             yaml_event_delete(&event);
-            if (++documents == 1)
-                continue;
-            mistake(c, mark_line(&at), mark_column(&at), "a second document begins here; a fleet file holds one");
-            return -EINVAL;
+            continue;
         }
+        struct node *root = NULL;
         code = compose_node(c, &event, 0, &root);
+        if (code == 0)
+            code = add_document(c, &documents, &room, root);
         if (code < 0)
             return code;
     }
-    *out_root = root;
+    *out = documents;
     return 0;
 }
 
@@ -513,10 +561,10 @@ static int check_bytes(struct composer *c, const char *text, size_t count)
     return 0;
 }
 
-int node_parse(struct arena *arena, const char *text, size_t count, node_mistake_cb cb, void *data,
-               struct node **out_root)
+int node_parse(struct arena *arena, unsigned file, const char *text, size_t count, node_mistake_cb cb, void *data,
+               struct node_documents *out)
 {
-    struct composer c = {.arena = arena, .cb = cb, .data = data};
+    struct composer c = {.arena = arena, .file = file, .cb = cb, .data = data};
     if (count > NODE_FILE_BYTES) {
         mistake(&c, 0, 0, "the file is larger than 10 MiB");
         return -EINVAL;
@@ -528,7 +576,7 @@ int node_parse(struct arena *arena, const char *text, size_t count, node_mistake
         return -ENOMEM;
     yaml_parser_set_encoding(&c.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&c.parser, (const unsigned char *)text, count);
-    code = compose_stream(&c, out_root);
+    code = compose_stream(&c, out);
     yaml_parser_delete(&c.parser);
     names_free(&c.anchors);
     free(c.anchored);
@@ -536,23 +584,11 @@ int node_parse(struct arena *arena, const char *text, size_t count, node_mistake
     return code == -ENOMEM ? code : code < 0 ? -EINVAL : 0;
 }
 
-struct node *node_get(const struct node *map, const char *key)
-{
-    if (map == NULL || map->kind != NODE_MAP)
-        return NULL;
-    for (size_t i = 0; i < map->count; i++)
-        if (strcmp(map->entries[i].key->text, key) == 0)
-            return map->entries[i].value;
-    return NULL;
-}
-
 const char *node_describe(const struct node *node)
 {
-    static const char *const types[] = {[TYPE_STRING] = "text",
-                                        [TYPE_NULL] = "empty",
-                                        [TYPE_BOOL] = "true or false",
-                                        [TYPE_INT] = "a number",
-                                        [TYPE_FLOAT] = "a number"};
+    static const char *const types[] = {
+        [TYPE_STRING] = "text",  [TYPE_NULL] = "empty",     [TYPE_BOOL] = "true or false",
+        [TYPE_INT] = "a number", [TYPE_FLOAT] = "a number", [TYPE_TIME] = "a date"};
     if (node->kind == NODE_SCALAR)
         return types[node->type];
     return node->kind == NODE_LIST ? "a list" : "a mapping";

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/signal.h"
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
 static void add_string(struct load *load, shoal_strings_t *list, const char *text)
@@ -23,7 +23,11 @@ static void read_directories(struct load *load, const struct place *at, const ch
     for (;;) {
         size_t count = strcspn(list, ":");
         const char *part = arena_copy(&load->nodes, list, count);
-        const char *path = LOAD_GOT(load, part) ? load_path(load, at, part) : NULL;
+        const char *path = LOAD_GOT(load, part) ? load_absolute(load, at, PATH_UNIX, load->directory, part) : NULL;
+        if (path != NULL && part[0] == '\0') {
+            load_error(load, at, "a path is missing");
+            path = NULL;
+        }
         if (path != NULL)
             add_string(load, &image->layers, path);
         if (list[count] == '\0')
@@ -40,6 +44,8 @@ void read_image(struct load *load, const struct place *at, const struct key *key
     if (!take_text(load, at, value, &text))
         return;
     image->text = keep(load, text);
+    if (load->lenient)
+        return; /* any image is fine to look at */
     if (strncmp(text, "dir:", 4) == 0) {
         image->kind = SHOAL_IMAGE_DIRECTORY;
         read_directories(load, at, text + 4, image);
@@ -51,48 +57,47 @@ void read_image(struct load *load, const struct place *at, const struct key *key
     } else if (strncmp(text, "builtin:", 8) == 0) {
         load_error(load, at, "there is no builtin image \"%.60s\"; builtin:busybox is the one", text + 8);
     } else {
-        load_error(load, at, "\"%.100s\": registries are not supported yet; write builtin:busybox or dir:/path", text);
+        load_unsupported(load, at, "\"%.100s\": registries are not supported yet; write builtin:busybox or dir:/path",
+                         text);
     }
 }
 
-/* A command is text, split like a shell's words, or a list. Null is as if it were not written; an empty one clears. */
+/* A command is a list by now; an empty one clears the image's. */
 void read_command(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
     shoal_service_t *service = object;
     bool entrypoint = key->offset == offsetof(shoal_service_t, entrypoint);
     bool *set = entrypoint ? &service->entrypoint_set : &service->command_set;
     shoal_strings_t *list = AT(shoal_strings_t, object, key->offset);
-    if (value->kind == NODE_SCALAR && value->type == TYPE_NULL)
-        return;
     *set = true;
-    if (value->kind == NODE_LIST) {
+    *list = (shoal_strings_t){0};
+    if (value->count > 0)
         read_strings(load, at, key, value, object);
+}
+
+/* Names without a value are left out: they are not there. */
+void read_environment(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                      void *object)
+{
+    (void)key;
+    shoal_service_t *service = object;
+    if (!take_kind(load, at, value, NODE_MAP))
         return;
+    shoal_strings_t list = {.items = arena_array(load->arena, value->count + (size_t)1, sizeof *list.items)};
+    for (size_t i = 0; i < value->count && LOAD_GOT(load, list.items); i++) {
+        const struct node_entry *entry = &value->entries[i];
+        struct place inner = place_key(at, entry);
+        if (node_is_null(entry->value))
+            continue;
+        if (entry->key->count == 0 || strchr(entry->key->text, '=') != NULL) {
+            load_error(load, &inner, "\"%.60s\" is not a variable's name", entry->key->text);
+            continue;
+        }
+        char *line = arena_format(load->arena, "%s=%s", entry->key->text, entry->value->text);
+        if (LOAD_GOT(load, line))
+            list.items[list.count++] = line;
     }
-    const char *text, *why;
-    if (!take_text(load, at, value, &text))
-        return;
-    int code = value_split(load->arena, text, list, &why);
-    if (code == -ENOMEM)
-        load->out_of_memory = true;
-    else if (code < 0)
-        load_error(load, at, "the command %s", why);
-}
-
-void read_environment_later(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                            void *object)
-{
-    (void)key, (void)object;
-    load->draft->environment = value;
-    load->draft->environment_at = *at;
-}
-
-void read_env_file_later(struct load *load, const struct place *at, const struct key *key, struct node *value,
-                         void *object)
-{
-    (void)key, (void)object;
-    load->draft->env_file = value;
-    load->draft->env_file_at = *at;
+    service->environment = list;
 }
 
 void read_host_name(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
 static char *working_directory(struct arena *arena)
@@ -16,16 +16,17 @@ static char *working_directory(struct arena *arena)
     return copy;
 }
 
-void load_directory(struct load *load)
+/* The base of relative paths: --project-directory, or where the first file is. Links in the way stay, as in Compose. */
+void load_directory(struct load *load, const char *first_file)
 {
     const char *wanted = load->options->project_directory;
-    const char *file = load->options->file;
-    const char *slash = file == NULL || strcmp(file, "-") == 0 ? NULL : strrchr(file, '/');
-    if (wanted == NULL)
-        wanted = slash == NULL ? "" : arena_copy(&load->nodes, file, (size_t)(slash - file) + 1);
+    const char *slash = first_file == NULL || strcmp(first_file, "-") == 0 ? NULL : strrchr(first_file, '/');
+    load->working_directory = working_directory(&load->nodes);
+    if (wanted == NULL || wanted[0] == '\0')
+        wanted = slash == NULL ? "" : arena_copy(&load->nodes, first_file, (size_t)(slash - first_file) + 1);
     if (!LOAD_GOT(load, wanted))
         return;
-    const char *here = wanted[0] == '/' ? "/" : working_directory(&load->nodes);
+    const char *here = wanted[0] == '/' ? "/" : load->working_directory;
     if (here == NULL) {
         const struct place nowhere = {0};
         load_error(load, &nowhere, "the working directory is gone, and with it the base of relative paths");
@@ -35,45 +36,79 @@ void load_directory(struct load *load)
     (void)load_got(load, load->directory);
 }
 
-const char *load_path(struct load *load, const struct place *at, const char *path)
+bool load_is_directory(const struct load *load, const char *path)
 {
-    if (path[0] == '\0') {
-        load_error(load, at, "a path is missing");
-        return NULL;
-    }
-    const char *base = load->directory;
-    if (path[0] == '~' && (path[1] == '/' || path[1] == '\0')) {
-        base = load_variable(load, "HOME");
-        if (base == NULL || base[0] != '/') {
-            load_error(load, at, "\"%.200s\" needs the variable HOME, which is not set", path);
-            return NULL;
-        }
-        path += path[1] == '/' ? 2 : 1;
-        while (*path == '/')
-            path++;
-    }
-    const char *out = base == NULL ? NULL : value_path(&load->nodes, base, path);
-    if (!LOAD_GOT(load, out))
-        return NULL;
-    if (strlen(out) >= PATH_MAX) {
-        load_error(load, at, "the path is longer than %d bytes", PATH_MAX - 1);
-        return NULL;
-    }
-    return out;
+    struct stat st;
+    return load->touches_files && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
+
+const char **load_split(struct load *load, const char *text, char separator)
+{
+    size_t room = 2, count = 0;
+    for (const char *s = text; *s != '\0'; s++)
+        room += *s == separator;
+    const char **list = arena_array(&load->nodes, room, sizeof *list);
+    while (LOAD_GOT(load, list)) {
+        const char *end = strchrnul(text, separator);
+        const char *from = text, *to = end;
+        while (from < to && (*from == ' ' || *from == '\t'))
+            from++;
+        while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+            to--;
+        if (to > from) {
+            list[count] = arena_copy(&load->nodes, from, (size_t)(to - from));
+            if (!LOAD_GOT(load, list[count++]))
+                return NULL;
+        }
+        if (*end == '\0')
+            break;
+        text = end + 1;
+    }
+    return list;
+}
+
+bool load_add_profile(struct load *load, const char *name)
+{
+    for (size_t i = 0; i < load->profile_count; i++)
+        if (strcmp(load->profiles[i], name) == 0)
+            return false;
+    const char **grown = arena_array(&load->nodes, load->profile_count + 1, sizeof *grown);
+    if (!LOAD_GOT(load, grown))
+        return false;
+    if (load->profile_count > 0)
+        memcpy(grown, load->profiles, load->profile_count * sizeof *grown);
+    grown[load->profile_count++] = name;
+    load->profiles = grown;
+    return true;
+}
+
+/* --profile, or COMPOSE_PROFILES. */
+void load_profiles(struct load *load)
+{
+    const char *const *wanted = load->options->profiles;
+    const char *listed = load_variable(load, "COMPOSE_PROFILES");
+    if ((wanted == NULL || wanted[0] == NULL) && listed != NULL)
+        wanted = load_split(load, listed, ',');
+    if (wanted == NULL || wanted[0] == NULL)
+        (void)load_add_profile(load, ""); /* the profile without a name is active when no other is asked for */
+    for (size_t i = 0; wanted != NULL && wanted[i] != NULL; i++)
+        (void)load_add_profile(load, wanted[i]);
+}
+
+enum { LONGEST_NAME = 200 };
 
 static bool is_project_name(const char *name)
 {
     size_t count = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
-    return count > 0 && count <= 100 && name[count] == '\0' && name[0] != '_' && name[0] != '-';
+    return count > 0 && count <= LONGEST_NAME && name[count] == '\0' && name[0] != '_' && name[0] != '-';
 }
 
 /* A folder's name as a project's: small letters, and nothing that may not stand there. */
-static char *normalise(struct arena *arena, const char *folder)
+static char *name_from(struct arena *arena, const char *folder)
 {
     char *out = arena_string(arena, folder);
     size_t used = 0;
-    for (const char *s = folder; out != NULL && *s != '\0' && used < 100; s++) {
+    for (const char *s = folder; out != NULL && *s != '\0' && used < LONGEST_NAME; s++) {
         char c = *s >= 'A' && *s <= 'Z' ? (char)(*s | 0x20) : *s;
         bool inner = c == '_' || c == '-';
         if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (inner && used > 0))
@@ -94,14 +129,21 @@ void load_project(struct load *load, const struct place *name_at, const struct n
         source = "COMPOSE_PROJECT_NAME";
     }
     if ((project == NULL || project[0] == '\0') && name != NULL) {
-        if (!take_text(load, name_at, name, &project))
-            return;
+        /* what may not stand in a name goes out of it, as for a folder's */
+        project = name_from(&load->nodes, name->text);
         at = name_at;
         source = NULL;
+        if (LOAD_GOT(load, project) && project[0] == '\0') {
+            load_error(load, at,
+                       "\"%.100s\" gives no project name; it takes a-z 0-9 _ - and begins with a letter or "
+                       "digit",
+                       name->text);
+            return;
+        }
     }
     if (project == NULL || (project[0] == '\0' && source != NULL)) {
         const char *folder = load->directory == NULL ? "" : strrchr(load->directory, '/') + 1;
-        project = normalise(&load->nodes, folder);
+        project = name_from(&load->nodes, folder);
         source = NULL;
         if (project != NULL && project[0] == '\0') {
             load_error(load, &nowhere, "the folder's name gives no project name; write name: or use -p");
@@ -112,7 +154,7 @@ void load_project(struct load *load, const struct place *name_at, const struct n
         return;
     if (!is_project_name(project))
         load_error(load, at,
-                   "%s%s\"%.100s\" is not a project name; it takes up to 100 of a-z 0-9 _ - and begins with a "
+                   "%s%s\"%.100s\" is not a project name; it takes up to 200 of a-z 0-9 _ - and begins with a "
                    "letter or digit",
                    source != NULL ? source : "", source != NULL ? ": " : "", project);
     else
@@ -164,43 +206,39 @@ int compose_read_file(const char *path, size_t limit, char **out_bytes, size_t *
     return read_all(fd, limit, out_bytes, out_count, err);
 }
 
-char *load_fleet_text(struct load *load, size_t *out_count)
+int load_read_stdin(size_t limit, char **out_bytes, size_t *out_count, shoal_error_t *err)
 {
-    const struct place nowhere = {0};
-    const char *path = load->options->file;
-    if (path == NULL) {
-        load_error(load, &nowhere, "no fleet file is given");
-        return NULL;
+    AUTO_FD fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? shoal_fail(err, -errno, "stdin") : read_all(fd, limit, out_bytes, out_count, err);
+}
+
+/* ---- finding the files ---- */
+
+static char *find_in(const char *dir, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *path = base_format("%s/%s", strcmp(dir, "/") == 0 ? "" : dir, names[i]);
+        if (path == NULL || access(path, F_OK) == 0)
+            return path;
+        free(path);
     }
-    shoal_error_t err;
-    AUTO_FD fd = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
-    char *bytes = NULL;
-    int code = fd < 0 ? shoal_fail(&err, -errno, "open") : read_all(fd, NODE_FILE_BYTES, &bytes, out_count, &err);
-    if (code < 0)
-        load_error(load, &nowhere, "%s", err.text);
-    return bytes;
+    return NULL;
 }
 
 int shoal_compose_find(const char *dir, char **out_path, shoal_error_t *err)
 {
-    static const char *const names[] = {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"};
+    static const char *const names[] = {"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"};
     struct arena arena = {0};
     char *here = dir[0] == '/' ? arena_string(&arena, "/") : working_directory(&arena);
     char *at = here == NULL ? NULL : value_path(&arena, here, dir);
     int code = at == NULL ? shoal_fail(err, -ENOMEM, "%s", dir) : -ENOENT;
     while (code == -ENOENT) {
-        for (size_t i = 0; i < COUNT(names) && code == -ENOENT; i++) {
-            char *path = base_format("%s/%s", strcmp(at, "/") == 0 ? "" : at, names[i]);
-            if (path == NULL) {
-                code = shoal_fail(err, -ENOMEM, "%s", dir);
-            } else if (access(path, F_OK) == 0) {
-                *out_path = path;
-                code = 0;
-                break;
-            }
-            free(path);
+        char *path = find_in(at, names, COUNT(names));
+        if (path != NULL) {
+            *out_path = path;
+            code = 0;
         }
-        if (strcmp(at, "/") == 0)
+        if (path != NULL || strcmp(at, "/") == 0)
             break;
         char *slash = strrchr(at, '/');
         slash[slash == at] = '\0';
@@ -212,4 +250,50 @@ int shoal_compose_find(const char *dir, char **out_path, shoal_error_t *err)
                             "or a directory above it",
                             dir);
     return code;
+}
+
+/* A file that was found, and the override beside it. */
+static const char **found_files(struct load *load)
+{
+    static const char *const names[] = {"compose.override.yml", "compose.override.yaml", "docker-compose.override.yml",
+                                        "docker-compose.override.yaml"};
+    const struct place nowhere = {0};
+    const char *dir = load->options->project_directory;
+    shoal_error_t err;
+    AUTO_FREE char *path = NULL;
+    if (shoal_compose_find(dir == NULL ? "." : dir, &path, &err) < 0) {
+        load_error(load, &nowhere, "no fleet file: %s; name one by -f", err.text);
+        return NULL;
+    }
+    const char **files = arena_array(&load->nodes, 3, sizeof *files);
+    files[0] = arena_string(&load->nodes, path);
+    *strrchr(path, '/') = '\0';
+    AUTO_FREE char *over = find_in(path, names, COUNT(names));
+    if (over != NULL)
+        files[1] = arena_string(&load->nodes, over);
+    return files;
+}
+
+const char **load_files(struct load *load)
+{
+    const shoal_compose_options_t *options = load->options;
+    static const char *const unnamed[] = {"compose.yaml", NULL};
+    const char *const one[] = {options->file, NULL}, *const *wanted = options->files;
+    const char *listed = environment_get(load->variables->outer, "COMPOSE_FILE");
+    const char *separator = environment_get(load->variables->outer, "COMPOSE_PATH_SEPARATOR");
+    if ((wanted == NULL || wanted[0] == NULL) && options->file != NULL)
+        wanted = one;
+    if ((wanted == NULL || wanted[0] == NULL) && options->text != NULL)
+        wanted = unnamed;
+    if ((wanted == NULL || wanted[0] == NULL) && listed != NULL && listed[0] != '\0')
+        wanted = load_split(load, listed, separator == NULL || separator[0] == '\0' ? ':' : separator[0]);
+    if (wanted == NULL || wanted[0] == NULL)
+        return found_files(load);
+    size_t count = 0;
+    while (wanted[count] != NULL)
+        count++;
+    const char **files = arena_array(&load->nodes, count + 1, sizeof *files);
+    for (size_t i = 0; LOAD_GOT(load, files) && i < count; i++)
+        files[i] = wanted[i];
+    return files;
 }

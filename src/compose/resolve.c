@@ -1,6 +1,8 @@
 /* Types of plain scalars, and the text of numbers. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,12 +42,81 @@ static bool is_decimal(const char *text)
     return *s == '\0';
 }
 
+static const char *const special_floats[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+                                             "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
+
+static bool is_decimal_with_underscores(const char *text, size_t count)
+{
+    char plain[400];
+    size_t used = 0;
+    if (count >= sizeof plain)
+        return is_decimal(text);
+    for (const char *s = text; *s != '\0'; s++)
+        if (*s != '_')
+            plain[used++] = *s;
+    plain[used] = '\0';
+    return is_decimal(plain);
+}
+
+/* Decimal, and no larger than 64 bits without a sign hold. */
+static bool fits_unsigned(const char *text)
+{
+    const char *s = text + (*text == '+');
+    if (*s == '\0' || strspn(s, "0123456789") != strlen(s))
+        return false;
+    errno = 0;
+    (void)strtoull(s, NULL, 10);
+    return errno == 0;
+}
+
+/* Up to `most` digits below or at `max`; moves on. */
+static bool take_digits(const char **at, size_t least, size_t most, unsigned max)
+{
+    size_t count = strspn(*at, "0123456789");
+    unsigned value = 0;
+    if (count < least || count > most)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        value = value * 10 + (unsigned)((*at)[i] - '0');
+    *at += count;
+    return value <= max;
+}
+
+static bool take_byte(const char **at, char byte)
+{
+    bool there = **at == byte;
+    *at += there;
+    return there;
+}
+
+/* 2026-1-31, 2026-01-31T12:00:00.5Z (or +01:00), 2026-01-31 12:00:00: what Go's YAML library makes a time of. */
+static bool is_time(const char *text)
+{
+    const char *s = text;
+    if (!take_digits(&s, 4, 4, 9999) || !take_byte(&s, '-') || !take_digits(&s, 1, 2, 12) || !take_byte(&s, '-') ||
+        !take_digits(&s, 1, 2, 31))
+        return false;
+    if (*s == '\0')
+        return true;
+    bool zoned = *s == 'T' || *s == 't';
+    if (!zoned && *s != ' ')
+        return false;
+    s++;
+    if (!take_digits(&s, 1, 2, 23) || !take_byte(&s, ':') || !take_digits(&s, 1, 2, 59) || !take_byte(&s, ':') ||
+        !take_digits(&s, 1, 2, 59))
+        return false;
+    if (take_byte(&s, '.') && !take_digits(&s, 1, 9, UINT_MAX))
+        return false;
+    if (!zoned || take_byte(&s, 'Z'))
+        return *s == '\0';
+    return (take_byte(&s, '+') || take_byte(&s, '-')) && take_digits(&s, 2, 2, 23) && take_byte(&s, ':') &&
+           take_digits(&s, 2, 2, 59) && *s == '\0';
+}
+
 enum node_type node_resolve(const char *text, size_t count)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE", NULL};
-    static const char *const floats[] = {".inf",  ".Inf",  ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
-                                         "-.Inf", "-.INF", ".nan", ".NaN",  ".NAN",  NULL};
     if (count > 5 && !isdigit((unsigned char)text[0]) && strchr("+-.", text[0]) == NULL)
         return TYPE_STRING; /* most text ends here */
     if (is_one_of(text, nulls))
@@ -53,83 +124,12 @@ enum node_type node_resolve(const char *text, size_t count)
     if (is_one_of(text, bools))
         return TYPE_BOOL;
     int64_t number;
-    if (value_integer(text, &number) != -EINVAL)
+    int code = value_integer(text, &number);
+    if (code == 0 || (code == -ERANGE && fits_unsigned(text)))
         return TYPE_INT;
-    return is_decimal(text) || is_one_of(text, floats) ? TYPE_FLOAT : TYPE_STRING;
-}
-
-/* The digits of a decimal number without leading and trailing zeros, and where its point stands. */
-struct decimal {
-    bool negative;
-    char digits[20];
-    size_t count;
-    long point; /* value = 0.digits * 10^point */
-};
-
-static bool parse_decimal(const char *text, struct decimal *out)
-{
-    struct decimal d = {.negative = *text == '-'};
-    bool fraction = false;
-    const char *s = text + (*text == '-' || *text == '+');
-    for (; isdigit((unsigned char)*s) || *s == '.'; s++) {
-        if (*s == '.') {
-            fraction = true;
-            continue;
-        }
-        if (d.count == 0 && *s == '0') {
-            d.point -= fraction;
-            continue;
-        }
-        if (d.count == sizeof d.digits)
-            return false;
-        d.digits[d.count++] = *s;
-        d.point += !fraction;
-    }
-    if (*s == 'e' || *s == 'E') {
-        long exponent = strtol(s + 1, NULL, 10);
-        if (exponent > 300 || exponent < -300)
-            return false;
-        d.point += exponent;
-    }
-    while (d.count > 0 && d.digits[d.count - 1] == '0')
-        d.count--;
-    if (d.count > 15 || d.point > 300 || d.point < -300)
-        return false; /* 15 digits are what a double always keeps */
-    *out = d;
-    return true;
-}
-
-/* As Go prints a float64: plain from 1e-4 up to 1e21, else with an exponent. */
-static void print_decimal(const struct decimal *d, char out[64])
-{
-    struct text text = {.bytes = out, .room = 64}; /* 63 bytes hold the longest: it never grows */
-    if (d->count == 0) {
-        text_add_string(&text, d->negative ? "-0" : "0");
-        return;
-    }
-    if (d->negative)
-        text_add(&text, "-", 1);
-    long exponent = d->point - 1;
-    if (exponent < -4 || exponent >= 21) {
-        text_add(&text, d->digits, 1);
-        if (d->count > 1) {
-            text_add(&text, ".", 1);
-            text_add(&text, d->digits + 1, d->count - 1);
-        }
-        text_add_format(&text, "e%c%02ld", exponent < 0 ? '-' : '+', labs(exponent));
-        return;
-    }
-    if (d->point <= 0)
-        text_add_string(&text, "0");
-    for (long i = 0; i < d->point; i++)
-        text_add(&text, i < (long)d->count ? &d->digits[i] : "0", 1);
-    if (d->point < (long)d->count) {
-        text_add(&text, ".", 1);
-        for (long i = d->point; i < 0; i++)
-            text_add(&text, "0", 1);
-        size_t from = d->point > 0 ? (size_t)d->point : 0;
-        text_add(&text, d->digits + from, d->count - from);
-    }
+    if (is_decimal_with_underscores(text, count) || is_one_of(text, special_floats))
+        return TYPE_FLOAT;
+    return is_time(text) ? TYPE_TIME : TYPE_STRING;
 }
 
 const char *node_number_text(const struct node *scalar, char out[64])
@@ -139,10 +139,30 @@ const char *node_number_text(const struct node *scalar, char out[64])
         (void)snprintf(out, 64, "%lld", (long long)integer);
         return out;
     }
-    struct decimal decimal;
-    if (scalar->type == TYPE_FLOAT && is_decimal(scalar->text) && parse_decimal(scalar->text, &decimal)) {
-        print_decimal(&decimal, out);
+    double number;
+    if (scalar->type == TYPE_FLOAT && node_float(scalar, &number)) {
+        value_float_text(number, 64, 6, out);
         return out;
     }
     return scalar->text;
+}
+
+bool node_float(const struct node *scalar, double *out)
+{
+    char plain[400];
+    size_t used = 0;
+    for (const char *s = scalar->text; *s != '\0' && used + 1 < sizeof plain; s++)
+        if (*s != '_')
+            plain[used++] = *s;
+    plain[used] = '\0';
+    if (is_decimal(plain)) {
+        *out = strtod(plain, NULL);
+        return true;
+    }
+    if (!is_one_of(scalar->text, special_floats))
+        return false;
+    const char *word = scalar->text + (scalar->text[0] != '.');
+    bool nan = word[1] == 'n' || word[1] == 'N';
+    *out = nan ? (double)NAN : scalar->text[0] == '-' ? -(double)INFINITY : (double)INFINITY;
+    return true;
 }

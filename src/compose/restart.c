@@ -85,12 +85,17 @@ static void read_window(struct load *load, const struct place *at, const struct 
 
 enum { LONGEST_MS = 86400000 }; /* a delay of more than a day is a mistake */
 
+static const struct kind attempts_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT_SET, .unsigned_value = true,
+                                          .what = "a whole number"};
+
 static const struct key policy_keys[] = {
-    {"condition", .read = read_condition, .form = "text", .doc = "*none*, *on-failure* or *any*. Default any."},
-    {"delay", .read = read_delay, .max = LONGEST_MS, .form = "duration",
+    {"condition", &kind_text, .read = read_condition, .form = "text",
+     .doc = "*none*, *on-failure* or *any*. Default any."},
+    {"delay", &kind_duration, .read = read_delay, .max = LONGEST_MS, .form = "duration",
      .doc = "Before the first new start; it grows from there as *x-shoal.restart* says."},
-    {"max_attempts", .read = read_max_attempts, .form = "number", .doc = "How often at most; 0 has no end."},
-    {"window", .read = read_window, .form = "duration",
+    {"max_attempts", &attempts_kind, .read = read_max_attempts, .form = "number",
+     .doc = "How often at most; 0 has no end."},
+    {"window", &kind_duration, .read = read_window, .form = "duration",
      .doc = "A start that lived this long does not count as an attempt."},
 };
 const struct section policy_section = SECTION("services.NAME.deploy.restart_policy", "Must not contradict *restart*.",
@@ -123,12 +128,13 @@ static void read_factor(struct load *load, const struct place *at, const struct 
 static const struct key restart_keys[] = {
     {"backoff", .read = read_duration, .offset = offsetof(struct restart_draft, first_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "Delay before the first new start. Default 100ms."},
-    {"factor", .read = read_factor, .offset = offsetof(struct restart_draft, factor_millionths), .min = 1000000,
-     .max = 100000000, .form = "number", .doc = "What each further delay is multiplied by, 1 to 100. Default 2."},
+    {"factor", .read = read_factor, .offset = offsetof(struct restart_draft, factor_millionths), .scale = 1000000,
+     .min = 1000000, .max = 100000000, .form = "number",
+     .doc = "What each further delay is multiplied by, 1 to 100. Default 2."},
     {"max", .read = read_duration, .offset = offsetof(struct restart_draft, max_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "The longest delay. Default 60s."},
-    {"jitter", .read = read_factor, .offset = offsetof(struct restart_draft, jitter_millionths), .max = 1000000,
-     .form = "number", .doc = "How much of a delay is left to chance, 0 to 1. Default 0.1."},
+    {"jitter", .read = read_factor, .offset = offsetof(struct restart_draft, jitter_millionths), .scale = 1000000,
+     .max = 1000000, .form = "number", .doc = "How much of a delay is left to chance, 0 to 1. Default 0.1."},
     {"reset", .read = read_duration, .offset = offsetof(struct restart_draft, reset_ms), .max = LONGEST_MS,
      .form = "duration", .doc = "A container that ran this long begins at *backoff* again. Default 10s."},
 };

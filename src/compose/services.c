@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "compose/keys.h"
+#include "compose/language.h"
 #include "compose/values.h"
 
 /* ---- how many ---- */
@@ -10,32 +10,19 @@
 static void read_replicas(struct load *load, const struct place *at, const struct key *key, struct node *value,
                           void *object)
 {
-    shoal_service_t *service = object;
-    struct draft *draft = load->draft;
-    const char *name = key->full != NULL ? key->full : key->name;
     int64_t count;
-    if (!take_integer(load, at, value, key->min, key->max, &count))
-        return;
-    if (draft->replicas_key != NULL && service->replicas != (unsigned)count)
-        load_error(load, at, "can't set distinct values on 'scale' and 'deploy.replicas'");
-    service->replicas = (unsigned)count;
-    draft->replicas_key = name;
+    if (value->text[0] == '-')
+        return; /* which was said */
+    if (take_integer(load, at, value, key->min, key->max, &count))
+        ((shoal_service_t *)object)->replicas = (unsigned)count;
 }
 
 static void read_container_name(struct load *load, const struct place *at, const struct key *key, struct node *value,
                                 void *object)
 {
     const char *text;
-    if (!take_text(load, at, value, &text) || !check_name(load, at, "container", text))
-        return;
-    load->draft->container_name_at = *at;
-    char *kept = *AT(char *, object, key->offset) = keep(load, text);
-    size_t line = 0;
-    int code = kept == NULL ? -ENOMEM : names_put(&load->container_names, kept, (size_t)at->line, &line);
-    if (code == -ENOMEM)
-        load->out_of_memory = true;
-    else if (code == 0)
-        load_error(load, at, "the name \"%.100s\" is taken by another service, on line %zu", text, line);
+    if (take_text(load, at, value, &text) && check_name(load, at, "container", text))
+        *AT(char *, object, key->offset) = keep(load, text);
 }
 
 static void read_mode(struct load *load, const struct place *at, const struct key *key, struct node *value,
@@ -75,108 +62,63 @@ static void read_condition(struct load *load, const struct place *at, const stru
                    text);
 }
 
+static const char *const conditions[] = {"service_started", "service_healthy", "service_completed_successfully", NULL};
+static const struct kind condition_kind = {TAKES_TEXT, AS_TEXT, .words = conditions};
+static const struct kind required_kind = {TAKES_BOOL, AS_FLAG_SET, .what = "true or false, without quotes"};
+
 static const struct key depends_keys[] = {
-    {"condition", .read = read_condition, .needed = true, .form = "text",
+    {"condition", &condition_kind, .read = read_condition, .needed = true, .form = "text",
      .doc = "*service_started* or *service_completed_successfully*; *service_healthy* is not supported yet."},
-    {"required", .read = read_flag, .offset = offsetof(struct dependency_draft, dependency.required), .form = "bool",
-     .doc = "false: a service that is not there or fails does not hold this one. Default true."},
-    {"restart", .false_is_fine = true, .form = "bool", .doc = "Start again when the other is started again."},
+    {"restart", &kind_flag, .false_is_fine = true, .form = "bool",
+     .doc = "Start again when the other is started again."},
+    {"required", &required_kind, .read = read_flag, .offset = offsetof(struct dependency_draft, dependency.required),
+     .form = "bool", .doc = "false: a service that is not there or fails does not hold this one. Default true."},
 };
 const struct section depends_section = SECTION("services.NAME.depends_on.NAME", NULL, depends_keys, true);
-
-static void add_dependency(struct load *load, const struct place *at, const char *name, shoal_dependency_t dependency,
-                           shoal_service_t *service)
-{
-    if (!names_get(&load->service_names, name, &dependency.service)) {
-        if (dependency.required)
-            load_error(load, at, "there is no service \"%.100s\"", name);
-        return; /* one that is not required may be absent */
-    }
-    dependency.at = place_position(load, at);
-    service->dependencies[service->dependency_count++] = dependency;
-}
 
 static void read_depends_on(struct load *load, const struct place *at, const struct key *key, struct node *value,
                             void *object)
 {
     (void)key;
     shoal_service_t *service = object;
-    struct names seen = {0};
-    if (value->kind == NODE_SCALAR) {
-        load_error(load, at, "takes a list or a mapping of services");
+    if (!take_kind(load, at, value, NODE_MAP))
         return;
-    }
     service->dependencies = arena_array(load->arena, value->count, sizeof *service->dependencies);
     for (size_t i = 0; i < value->count && LOAD_GOT(load, service->dependencies); i++) {
         struct dependency_draft draft = {.dependency.required = true};
-        bool map = value->kind == NODE_MAP;
-        struct place inner = map ? place_key(at, &value->entries[i]) : place_item(at, value, i);
-        const char *name = inner.word;
-        if (map ? !read_section(load, &inner, &depends_section, value->entries[i].value, &draft)
-                : !take_text(load, &inner, value->items[i], &name))
-            continue;
-        int code = names_put(&seen, name, 0, NULL);
-        if (code < 0)
-            load->out_of_memory = true;
-        else if (code == 0)
-            load_error(load, &inner, "the service \"%.100s\" is named twice", name);
-        else
-            add_dependency(load, &inner, name, draft.dependency, service);
+        struct place inner = place_key(at, &value->entries[i]);
+        if (!read_section(load, &inner, &depends_section, value->entries[i].value, &draft) ||
+            !names_get(&load->service_names, inner.word, &draft.dependency.service))
+            continue; /* one that is not required may be absent; others were said */
+        draft.dependency.at = place_position(load, &inner);
+        service->dependencies[service->dependency_count++] = draft.dependency;
     }
-    names_free(&seen);
 }
 
 /* ---- names ---- */
 
-static void add_host(struct load *load, const struct place *at, const char *name, const char *value, void *data)
-{
-    shoal_service_t *service = data;
-    char address[64] = "";
-    size_t count = value == NULL ? 0 : strlen(value);
-    bool brackets = count > 2 && value[0] == '[' && value[count - 1] == ']'; /* name:[::1] */
-    if (value != NULL && count < sizeof address) {
-        memcpy(address, value + brackets, count - 2 * (size_t)brackets);
-        address[count - 2 * (size_t)brackets] = '\0';
-    }
-    if (!check_host(load, at, name))
-        return;
-    if (value != NULL && strcmp(value, "host-gateway") == 0)
-        load_error(load, at, "host-gateway is not supported yet; write an address");
-    else if (!value_is_ip(address))
-        load_error(load, at, "\"%.60s\" is not an address; write %.60s=10.0.0.1", value == NULL ? "" : value, name);
-    else
-        service->extra_hosts[service->extra_host_count++] = (shoal_pair_t){keep(load, name), keep(load, address),
-                                                                           place_position(load, at)};
-}
-
-/* A host of the mapping form may have several addresses. */
+/* "name=address", sorted. */
 static void read_extra_hosts(struct load *load, const struct place *at, const struct key *key, struct node *value,
                              void *object)
 {
     (void)key;
     shoal_service_t *service = object;
-    size_t room = value->kind == NODE_SCALAR ? 0 : value->values; /* as many as there are values below */
-    service->extra_hosts = arena_array(load->arena, room, sizeof *service->extra_hosts);
-    if (!LOAD_GOT(load, service->extra_hosts))
+    if (!take_kind(load, at, value, NODE_LIST))
         return;
-    if (value->kind != NODE_MAP) {
-        each_pair(load, at, value, ":=", add_host, service);
-        return;
-    }
-    for (size_t i = 0; i < value->count; i++) {
-        struct place inner = place_key(at, &value->entries[i]);
-        const struct node *addresses = value->entries[i].value;
-        const char *text;
-        if (addresses->kind != NODE_LIST) {
-            if (take_text(load, &inner, addresses, &text))
-                add_host(load, &inner, inner.word, text, service);
+    service->extra_hosts = arena_array(load->arena, value->count, sizeof *service->extra_hosts);
+    for (size_t i = 0; i < value->count && LOAD_GOT(load, service->extra_hosts); i++) {
+        struct place item = place_item(at, value, i);
+        const char *text = value->items[i]->text, *address = strchr(text, '=') + 1;
+        const char *name = arena_copy(&load->nodes, text, (size_t)(address - text) - 1);
+        if (!LOAD_GOT(load, name) || !check_host(load, &item, name))
             continue;
-        }
-        for (size_t k = 0; k < addresses->count; k++) {
-            struct place item = place_item(&inner, addresses, k);
-            if (take_text(load, &item, addresses->items[k], &text))
-                add_host(load, &item, inner.word, text, service);
-        }
+        if (strcmp(address, "host-gateway") == 0)
+            load_unsupported(load, &item, "host-gateway is not supported yet; write an address");
+        else if (!value_is_ip(address))
+            load_error(load, &item, "\"%.60s\" is not an address; write %.60s=10.0.0.1", address, name);
+        else
+            service->extra_hosts[service->extra_host_count++] = (shoal_pair_t){keep(load, name), keep(load, address),
+                                                                               place_position(load, &item)};
     }
 }
 
@@ -226,25 +168,37 @@ static void read_networks_later(struct load *load, const struct place *at, const
 
 /* ---- deploy, x-shoal ---- */
 
+static const struct kind limits_kind = {TAKES_MAP, AS_SECTION, .section = &limits_section};
+static const struct kind reservations_kind = {TAKES_MAP, AS_SECTION, .section = &reservations_section};
+
 static const struct key resources_keys[] = {
-    {"limits", .read = read_nested, .section = &limits_section, .form = "mapping", .doc = "What it may use."},
-    {"reservations", .read = read_nested, .section = &reservations_section, .form = "mapping",
+    {"limits", &limits_kind, .read = read_nested, .section = &limits_section, .form = "mapping",
+     .doc = "What it may use."},
+    {"reservations", &reservations_kind, .read = read_nested, .section = &reservations_section, .form = "mapping",
      .doc = "What is kept for it."},
 };
 static const struct section resources_section = SECTION("services.NAME.deploy.resources", NULL, resources_keys, true);
 
+static const struct kind update_kind = {TAKES_MAP, AS_SECTION, .section = &update_section};
+static const struct kind resources_kind = {TAKES_MAP, AS_SECTION_ALWAYS, .section = &resources_section};
+static const struct kind policy_kind = {TAKES_MAP, AS_SECTION, .section = &policy_section};
+static const struct kind placement_kind = {TAKES_MAP, AS_SECTION_ALWAYS, .section = &placement_section};
+
 static const struct key deploy_keys[] = {
-    {"mode", .read = read_mode, .form = "text", .doc = "*replicated* alone."},
-    {"replicas", "deploy.replicas", .read = read_replicas, .max = 100000, .form = "number",
+    {"mode", &kind_text, .read = read_mode, .form = "text", .doc = "*replicated* alone."},
+    {"replicas", &kind_count_set, .full = "deploy.replicas", .read = read_replicas, .max = 100000, .form = "number",
      .doc = "How many containers; like *scale*."},
-    {"resources", .read = read_nested, .section = &resources_section, .form = "mapping", .doc = "Limits."},
-    {"restart_policy", .read = read_restart_policy, .section = &policy_section, .form = "mapping",
+    {"labels", &kind_labels, .form = "mapping or list", .doc = "Labels of a cluster's service."},
+    {"update_config", &update_kind, .section = &update_section, .form = "mapping", .doc = "How it is updated."},
+    {"rollback_config", &update_kind, .section = &update_section, .form = "mapping",
+     .doc = "How a failed update is undone."},
+    {"resources", &resources_kind, .read = read_nested, .section = &resources_section, .form = "mapping",
+     .doc = "Limits."},
+    {"restart_policy", &policy_kind, .read = read_restart_policy, .section = &policy_section, .form = "mapping",
      .doc = "When it is started again."},
-    {"endpoint_mode", .form = "text", .doc = "How clients of a cluster reach it."},
-    {"labels", .form = "mapping or list", .doc = "Labels of a cluster's service."},
-    {"placement", .form = "mapping", .doc = "On which hosts of a cluster."},
-    {"rollback_config", .form = "mapping", .doc = "How a failed update is undone."},
-    {"update_config", .form = "mapping", .doc = "How it is updated."},
+    {"placement", &placement_kind, .section = &placement_section, .form = "mapping",
+     .doc = "On which hosts of a cluster."},
+    {"endpoint_mode", &kind_text, .form = "text", .doc = "How clients of a cluster reach it."},
 };
 const struct section deploy_section = SECTION("services.NAME.deploy", NULL, deploy_keys, true);
 
@@ -278,142 +232,245 @@ const struct section service_x_section = SECTION("services.NAME.x-shoal", "What 
 
 #define FIELD(member) .offset = offsetof(shoal_service_t, member)
 
+static const struct kind pids_limit_kind = {TAKES_NUMBER | TAKES_TEXT, AS_COUNT, .keep_zero = true, .what = "a number"};
+static const struct kind dropped_text = {TAKES_TEXT, AS_NOTHING};
+static const struct kind build_kind = {TAKES_TEXT | TAKES_MAP,     AS_SECTION,
+                                       .section = &build_section,  .merge = MERGE_BUILD,
+                                       .lengthen = lengthen_build, .complete = complete_build,
+                                       .what = "text or a mapping"};
+static const struct kind develop_kind = {TAKES_MAP | TAKES_NULL, AS_SECTION, .section = &develop_section};
+static const struct kind blkio_config_kind = {TAKES_MAP, AS_SECTION, .section = &blkio_section};
+static const char *const cgroups[] = {"host", "private", NULL};
+static const struct kind cgroup_kind = {TAKES_TEXT, AS_TEXT, .words = cgroups};
+static const struct kind cpu_count_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .bounded = true, .max = INT64_MAX};
+static const struct kind cpu_percent_kind = {TAKES_INTEGER | TAKES_TEXT, AS_FLOAT, .bounded = true, .max = 100};
+static const struct kind oom_score_adj_kind = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .bounded = true, .min = -1000,
+                                               .max = 1000};
+static const struct kind container_name_kind = {TAKES_TEXT, AS_TEXT, .pattern = "[a-zA-Z0-9][a-zA-Z0-9_.-]+"};
+static const struct kind pull_policy_kind = {
+    TAKES_TEXT, AS_TEXT,
+    .pattern = "always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+"};
+static const struct kind credential_spec_kind = {TAKES_MAP, AS_SECTION, .section = &credential_section};
+static const struct kind dependency = {TAKES_MAP, AS_SECTION, .section = &depends_section};
+static const struct kind depends_on_kind = {TAKES_LIST | TAKES_MAP,
+                                            AS_NAMED,
+                                            .items = &kind_text,
+                                            .values = &dependency,
+                                            .names = "a-zA-Z0-9._-",
+                                            .unique = true,
+                                            .merge = MERGE_DEPENDS,
+                                            .lengthen = lengthen_depends,
+                                            .what = "a list or a mapping of services"};
+static const struct kind deploy_kind = {TAKES_MAP | TAKES_NULL, AS_SECTION, .section = &deploy_section};
+static const struct kind device = {TAKES_TEXT | TAKES_MAP, AS_SECTION, .section = &device_section,
+                                   .lengthen = lengthen_device};
+static const struct kind devices_kind = {TAKES_LIST, AS_LIST, .items = &device, .same = SAME_DEVICE};
+static const struct kind provider_kind = {TAKES_MAP, AS_SECTION, .section = &provider_section};
+static const struct kind exposed = {TAKES_TEXT | TAKES_NUMBER, AS_WRITTEN, .what = "a port"};
+static const struct kind expose_kind = {TAKES_LIST, AS_TEXTS, .items = &exposed, .unique = true, .same = SAME_VALUE};
+static const struct kind extends_kind = {TAKES_TEXT | TAKES_MAP, AS_SECTION, .section = &extends_section,
+                                         .lengthen = lengthen_extends};
+static const struct kind group = {TAKES_TEXT | TAKES_NUMBER, AS_WRITTEN, .what = "a name or a number"};
+static const struct kind group_add_kind = {TAKES_LIST, AS_TEXTS, .items = &group, .unique = true};
+static const struct kind gpu = {TAKES_MAP, AS_SECTION, .section = &gpu_section, .complete = complete_device_request};
+static const char *const all_gpus[] = {"all", NULL};
+static const struct kind gpus_kind = {
+    TAKES_TEXT | TAKES_LIST, AS_LIST, .items = &gpu, .words = all_gpus, .lengthen = lengthen_gpus,
+    .what = "all or a list"};
+static const struct kind healthcheck_kind = {TAKES_MAP, AS_SECTION, .section = &health_section};
+static const struct kind logging_kind = {TAKES_MAP, AS_SECTION, .section = &logging_section, .merge = MERGE_LOGGING};
+static const struct kind service_model = {TAKES_MAP | TAKES_NULL, AS_SECTION, .section = &service_model_section};
+static const struct kind models_kind = {TAKES_LIST | TAKES_MAP,
+                                        AS_NAMED,
+                                        .items = &kind_text,
+                                        .values = &service_model,
+                                        .unique = true,
+                                        .merge = MERGE_NAMES,
+                                        .lengthen = lengthen_names,
+                                        .what = "a list or a mapping of models"};
+static const struct kind attachment = {TAKES_MAP | TAKES_NULL, AS_SECTION, .section = &attachment_section};
+static const struct kind networks_kind = {TAKES_LIST | TAKES_MAP,
+                                          AS_NAMED,
+                                          .items = &kind_text,
+                                          .values = &attachment,
+                                          .names = "a-zA-Z0-9._-",
+                                          .unique = true,
+                                          .merge = MERGE_NAMES,
+                                          .lengthen = lengthen_names,
+                                          .what = "a list or a mapping of networks"};
+static const struct kind port = {TAKES_NUMBER | TAKES_TEXT | TAKES_MAP, AS_SECTION, .section = &port_section,
+                                 .complete = complete_port, .what = "a port, text or a mapping"};
+static const struct kind ports_kind = {TAKES_LIST,     AS_LIST,           .items = &port,
+                                       .unique = true, .same = SAME_PORT, .lengthen = lengthen_ports};
+static const struct kind storage_opt_kind = {TAKES_MAP, AS_STRICT_OPTIONS, .values = &kind_any};
+static const struct kind mount = {TAKES_TEXT | TAKES_MAP, AS_SECTION, .section = &mount_section,
+                                  .lengthen = lengthen_mount, .what = "text or a mapping"};
+static const struct kind volumes_kind = {TAKES_LIST, AS_LIST, .items = &mount, .unique = true, .same = SAME_TARGET};
+static const struct kind hook = {TAKES_MAP, AS_SECTION, .section = &hook_section};
+static const struct kind hooks_kind = {TAKES_LIST, AS_LIST, .items = &hook};
+static const struct kind dns_opt_kind = {TAKES_LIST,           AS_TEXTS,         .items = &kind_text, .unique = true,
+                                         .merge = MERGE_PAIRS, .same = SAME_NAME};
+static const struct kind dns_kind = {
+    TAKES_TEXT | TAKES_LIST, AS_TEXTS,          .items = &kind_text,      .unique = true,
+    .merge = MERGE_PAIRS,    .same = SAME_NAME, .lengthen = lengthen_dns, .what = "text or a list of texts"};
+static const struct kind plain_path = {TAKES_TEXT, AS_TEXT, .path = PATH_PLAIN};
+static const struct kind label_file_kind = {TAKES_TEXT | TAKES_LIST,      AS_TEXTS,
+                                            .items = &plain_path,         .merge = MERGE_PAIRS,
+                                            .lengthen = lengthen_to_list, .what = "a path or a list of paths"};
+static const struct kind tmpfs_kind = {TAKES_TEXT | TAKES_LIST,
+                                       AS_TEXTS,
+                                       .items = &kind_text,
+                                       .unique = true,
+                                       .merge = MERGE_PAIRS,
+                                       .same = SAME_NAME,
+                                       .what = "text or a list of texts"};
+
 static const struct key service_keys[] = {
-    {"blkio_config", .read = read_nested, .section = &blkio_section, .form = "mapping",
+    {"profiles", &kind_texts_named, .read = read_nothing, .form = "list",
+     .doc = "The service is part of the fleet when one of these is active: --profile, COMPOSE_PROFILES. None: always."},
+    {"annotations", &kind_pairs, .form = "mapping or list", .doc = "Words for the runtime."},
+    {"attach", &kind_flag_set, .form = "bool", .doc = "Whether its output is shown."},
+    {"build", &build_kind, .refused = "images are made elsewhere; build it with another tool and write its image",
+     .section = &build_section, .form = "text or mapping", .doc = "How to build the image."},
+    {"develop", &develop_kind, .section = &develop_section, .form = "mapping", .doc = "Rebuild while files change."},
+    {"blkio_config", &blkio_config_kind, .read = read_nested, .section = &blkio_section, .form = "mapping",
      .doc = "Rates of block devices."},
-    {"cap_add", .read = read_capabilities, FIELD(cap_add), .form = "list",
+    {"cap_add", &kind_texts_named, .read = read_capabilities, FIELD(cap_add), .form = "list",
      .doc = "Capabilities besides the default ones: NET_ADMIN, CAP_NET_ADMIN; ALL."},
-    {"cap_drop", .read = read_capabilities, FIELD(cap_drop), .form = "list",
+    {"cap_drop", &kind_texts_named, .read = read_capabilities, FIELD(cap_drop), .form = "list",
      .doc = "Default capabilities to leave out; ALL leaves those of *cap_add*."},
-    {"command", .read = read_command, FIELD(command), .form = "text or list",
+    {"cgroup_parent", &kind_text, .form = "text", .doc = "Where its cgroup lies."},
+    {"cgroup", &cgroup_kind, .form = "text", .doc = "Whose cgroup namespace."},
+    {"cpu_count", &cpu_count_kind, .form = "number", .doc = "How many CPUs."},
+    {"cpu_percent", &cpu_percent_kind, .form = "number", .doc = "Percentage of the CPUs."},
+    {"cpu_period", &kind_count_number, .form = "number", .doc = "Period of the CPU quota."},
+    {"cpu_quota", &kind_count_number, .form = "number", .doc = "CPU quota."},
+    {"cpu_rt_period", &kind_count_number, .form = "duration", .doc = "Period of the real-time quota."},
+    {"cpu_rt_runtime", &kind_count_number, .form = "duration", .doc = "Real-time quota."},
+    {"cpus", &kind_float, .read = read_cpus, .offset = SHOAL_LIMIT_CPUS, .form = "number",
+     .doc = "How many CPUs' time, from 0.01 (cpu.max)."},
+    {"cpuset", &kind_text, .read = read_cpuset, .offset = SHOAL_LIMIT_CPUSET, .form = "text",
+     .doc = "On which CPUs: 0-3,7 (cpuset.cpus)."},
+    {"cpu_shares", &kind_count_number, .read = read_cpu_shares, .offset = SHOAL_LIMIT_CPU_SHARES, .form = "number",
+     .doc = "Share of the CPUs when they are scarce, 2 to 262144; others have 1024 (cpu.weight)."},
+    {"command", &kind_command, .read = read_command, FIELD(command), .form = "text or list",
      .doc =
          "The program's arguments, or the program where the image has no entrypoint. Text is split at blanks; quotes "
          "and backslashes keep them; there is no shell. An empty list clears the image's."},
-    {"container_name", .read = read_container_name, FIELD(container_name), .form = "text",
+    {"configs", &kind_grants_config, .form = "list", .doc = "Files from *configs*."},
+    {"container_name", &container_name_kind, .read = read_container_name, FIELD(container_name), .form = "text",
      .doc = "In place of PROJECT-SERVICE-N; for one container alone."},
-    {"cpu_shares", .read = read_cpu_shares, .offset = SHOAL_LIMIT_CPU_SHARES, .form = "number",
-     .doc = "Share of the CPUs when they are scarce, 2 to 262144; others have 1024 (cpu.weight)."},
-    {"cpus", .read = read_cpus, .offset = SHOAL_LIMIT_CPUS, .form = "number",
-     .doc = "How many CPUs' time, from 0.01 (cpu.max)."},
-    {"cpuset", .read = read_cpuset, .offset = SHOAL_LIMIT_CPUSET, .form = "text",
-     .doc = "On which CPUs: 0-3,7 (cpuset.cpus)."},
-    {"depends_on", .read = read_depends_on, .form = "list or mapping",
+    {"credential_spec", &credential_spec_kind, .section = &credential_section, .form = "mapping",
+     .doc = "Credentials of a managed account."},
+    {"depends_on", &depends_on_kind, .read = read_depends_on, .form = "list or mapping",
      .doc = "Services that are started before this one and stopped after it."},
-    {"deploy", .read = read_nested, .section = &deploy_section, .form = "mapping",
+    {"deploy", &deploy_kind, .read = read_nested, .section = &deploy_section, .form = "mapping",
      .doc = "How many, how large, how restarted."},
-    {"domainname", .read = read_host_name, FIELD(domainname), .form = "text", .doc = "NIS domain name."},
-    {"entrypoint", .read = read_command, FIELD(entrypoint), .form = "text or list",
+    {"device_cgroup_rules", &kind_texts_unique, .form = "list", .doc = "Which devices may be used."},
+    {"devices", &devices_kind, .form = "list", .doc = "Devices of the host."},
+    {"dns", &dns_kind, .form = "text or list", .doc = "Name servers."},
+    {"dns_opt", &dns_opt_kind, .form = "list", .doc = "Options of the resolver."},
+    {"dns_search", &kind_texts_or_one, .form = "text or list", .doc = "Search domains."},
+    {"domainname", &kind_text, .read = read_host_name, FIELD(domainname), .form = "text", .doc = "NIS domain name."},
+    {"entrypoint", &kind_command, .read = read_command, FIELD(entrypoint), .form = "text or list",
      .doc = "The program, read like *command*. An empty list clears the image's."},
-    {"env_file", .read = read_env_file_later, .form = "text or list",
-     .doc = "Files of NAME=value lines; later ones and *environment* go before."},
-    {"environment", .read = read_environment_later, .form = "mapping or list",
+    {"provider", &provider_kind, .section = &provider_section, .form = "mapping",
+     .doc = "Another program that provides the service."},
+    {"environment", &kind_variables, .read = read_environment, .form = "mapping or list",
      .doc = "Variables. A name without a value is taken from the environment, if it is there."},
-    {"extra_hosts", .read = read_extra_hosts, .form = "list or mapping",
+    {"env_file", &kind_env_file, .read = read_nothing, .form = "text or list",
+     .doc = "Files of NAME=value lines; later ones and *environment* go before."},
+    {"expose", &expose_kind, .form = "list", .doc = "Ports for other services."},
+    {"extends", &extends_kind, .read = read_nothing, .section = &extends_section, .form = "text or mapping",
+     .doc = "Another service to begin from: its name, or *service* and *file*."},
+    {"external_links", &kind_texts_unique, .form = "list", .doc = "Containers of others to reach by name."},
+    {"extra_hosts", &kind_hosts, .read = read_extra_hosts, .form = "list or mapping",
      .doc = "Lines of /etc/hosts: name=address. host-gateway is not supported yet."},
-    {"group_add", .read = read_groups, FIELD(group_add), .form = "list", .doc = "More groups, by name or number."},
-    {"hostname", .read = read_host_name, FIELD(hostname), .form = "text",
+    {"group_add", &group_add_kind, .read = read_groups, FIELD(group_add), .form = "list",
+     .doc = "More groups, by name or number."},
+    {"gpus", &gpus_kind, .form = "list", .doc = "GPUs."},
+    {"hostname", &kind_text, .read = read_host_name, FIELD(hostname), .form = "text",
      .doc = "Default: the start of the container's id."},
-    {"image", .read = read_image, .form = "text",
+    {"healthcheck", &healthcheck_kind, .section = &health_section, .form = "mapping",
+     .doc = "How to see that it works."},
+    {"image", &kind_text, .read = read_image, .form = "text",
      .doc =
          "*builtin:busybox*, made of the host's static busybox; *dir:/path*, a directory as it is; *dir:/base:/more*, "
          "later ones on top. Relative paths start at the project's directory. Registries are not supported yet."},
-    {"init", .read = read_flag, FIELD(init), .form = "bool",
+    {"init", &kind_flag_set, .read = read_flag, FIELD(init), .form = "bool",
      .doc = "A small process 1 that reaps and forwards signals."},
-    {"labels", .read = read_labels, .form = "mapping or list", .doc = "Words for others to read."},
-    {"logging", .read = read_logging, .section = &logging_section, .form = "mapping", .doc = "Where output goes."},
-    {"mem_limit", .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20, .form = "size",
-     .doc = "From 6m; 0 is none (memory.max)."},
-    {"mem_reservation", .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION, .min = 6 << 20,
-     .form = "size", .doc = "Kept for it as long as possible (memory.low)."},
-    {"memswap_limit", .read = read_memory_swap, .offset = SHOAL_LIMIT_MEMORY_SWAP, .form = "size or -1",
-     .doc = "Memory and swap together; needs *mem_limit*; -1 is unlimited (memory.swap.max)."},
-    {"network_mode", .read = read_network_mode, .form = "text",
+    {"ipc", &kind_text, .form = "text", .doc = "Whose IPC namespace."},
+    {"isolation", &kind_text, .form = "text", .doc = "Kind of isolation on Windows."},
+    {"labels", &kind_labels, .read = read_labels, .form = "mapping or list", .doc = "Words for others to read."},
+    {"label_file", &label_file_kind, .read = read_nothing, .form = "text or list", .doc = "Labels from files."},
+    {"links", &kind_texts_named, .form = "list", .doc = "Services to reach by other names."},
+    {"logging", &logging_kind, .read = read_logging, .section = &logging_section, .form = "mapping",
+     .doc = "Where output goes."},
+    {"mem_limit", &kind_bytes_number, .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY, .min = 6 << 20,
+     .form = "size", .doc = "From 6m; 0 is none (memory.max)."},
+    {"mem_reservation", &kind_bytes, .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION,
+     .min = 6 << 20, .form = "size", .doc = "Kept for it as long as possible (memory.low)."},
+    {"memswap_limit", &kind_bytes_number, .read = read_memory_swap, .offset = SHOAL_LIMIT_MEMORY_SWAP,
+     .form = "size or -1", .doc = "Memory and swap together; needs *mem_limit*; -1 is unlimited (memory.swap.max)."},
+    {"mem_swappiness", &kind_bytes, .form = "number", .doc = "How readily it is swapped."},
+    {"mac_address", &kind_text, .form = "text", .doc = "A fixed MAC address."},
+    {"models", &models_kind, .form = "list or mapping", .doc = "Language models."},
+    {"network_mode", &kind_text, .read = read_network_mode, .form = "text",
      .doc = "*none*: loopback alone. *host*: the host's network. Others are not supported yet."},
-    {"networks", .read = read_networks_later, .form = "list or mapping",
+    {"networks", &networks_kind, .read = read_networks_later, .form = "list or mapping",
      .doc = "The networks it is on; default: the network *default*."},
-    {"pids_limit", .read = read_pids, .offset = SHOAL_LIMIT_PIDS, .form = "number",
+    {"oom_kill_disable", &kind_flag, .false_is_fine = true, .form = "bool", .doc = "No killing for lack of memory."},
+    {"oom_score_adj", &oom_score_adj_kind, .form = "number", .doc = "Who is killed first for lack of memory."},
+    {"pid", &kind_text_null, .form = "text", .doc = "Whose PID namespace."},
+    {"pids_limit", &pids_limit_kind, .read = read_pids, .offset = SHOAL_LIMIT_PIDS, .form = "number",
      .doc = "Processes and threads; -1 or 0 is unlimited (pids.max)."},
-    {"privileged", .refused = "a sandbox is not privileged here; name what it needs with cap_add and security_opt",
+    {"platform", &kind_text, .form = "text", .doc = "Which platform's image."},
+    {"ports", &ports_kind, .form = "list", .doc = "Ports that the host forwards."},
+    {"privileged", &kind_flag,
+     .refused = "a sandbox is not privileged here; name what it needs with cap_add and security_opt",
      .false_is_fine = true, .form = "bool", .doc = "All rights on the host."},
-    {"read_only", .read = read_flag, FIELD(read_only), .form = "bool",
+    {"pull_policy", &pull_policy_kind, .form = "text", .doc = "When the image is pulled."},
+    {"pull_refresh_after", &dropped_text, .form = "duration", .doc = "When the image is pulled again."},
+    {"read_only", &kind_flag, .read = read_flag, FIELD(read_only), .form = "bool",
      .doc = "The root file system cannot be written."},
-    {"restart", .read = read_restart, .form = "text",
+    {"restart", &kind_text, .read = read_restart, .form = "text",
      .doc = "*no* (default), *always*, *on-failure*, *on-failure:N* or *unless-stopped*."},
-    {"scale", "scale", .read = read_replicas, .max = 100000, .form = "number",
+    {"runtime", &kind_text, .form = "text", .doc = "Which OCI runtime."},
+    {"scale", &kind_count_set, .full = "scale", .read = read_replicas, .max = 100000, .form = "number",
      .doc = "How many containers. Default 1."},
-    {"security_opt", .read = read_security_opt, .form = "list",
+    {"secrets", &kind_grants_secret, .form = "list", .doc = "Files from *secrets*."},
+    {"security_opt", &kind_texts_unique, .read = read_security_opt, .form = "list",
      .doc =
          "*no-new-privileges* is the default here, *no-new-privileges:false* clears it; *seccomp=unconfined* takes the "
          "system call filter away. Others are not supported yet."},
-    {"shm_size", .read = read_size, FIELD(shm_bytes), .form = "size", .doc = "Of /dev/shm. Default 64m."},
-    {"stop_grace_period", .read = read_duration, FIELD(stop_grace_ms), .form = "duration",
+    {"shm_size", &kind_bytes_number, .read = read_size, FIELD(shm_bytes), .form = "size",
+     .doc = "Of /dev/shm. Default 64m."},
+    {"stdin_open", &kind_flag, .false_is_fine = true, .form = "bool", .doc = "Keep standard input open."},
+    {"stop_grace_period", &kind_duration, .read = read_duration, FIELD(stop_grace_ms), .form = "duration",
      .doc = "From the stop signal to the kill. Default 10s."},
-    {"stop_signal", .read = read_stop_signal, FIELD(stop_signal), .form = "text",
+    {"stop_signal", &kind_text, .read = read_stop_signal, FIELD(stop_signal), .form = "text",
      .doc = "Name or number. Default SIGTERM."},
-    {"sysctls", .read = read_sysctls, .form = "mapping or list",
+    {"storage_opt", &storage_opt_kind, .form = "mapping", .doc = "Options of the storage driver."},
+    {"sysctls", &kind_pairs, .read = read_sysctls, .form = "mapping or list",
      .doc = "Namespaced ones: net.\\*, fs.mqueue.\\*, kernel.sem, kernel.msg\\*, kernel.shm\\*."},
-    {"tmpfs", .read = read_tmpfs, .form = "text or list", .doc = "/path or /path:size=64m,mode=1777."},
-    {"ulimits", .read = read_ulimits, .section = &ulimit_section, .form = "mapping",
+    {"tmpfs", &tmpfs_kind, .read = read_tmpfs, .form = "text or list", .doc = "/path or /path:size=64m,mode=1777."},
+    {"tty", &kind_flag, .false_is_fine = true, .form = "bool", .doc = "A terminal."},
+    {"ulimits", &kind_ulimits, .read = read_ulimits, .section = &ulimit_section, .form = "mapping",
      .doc =
          "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack: a number, "
          "or *soft* and *hard*."},
-    {"user", .read = read_user, FIELD(user), .form = "text", .doc = "1000, 1000:1000, name or name:group."},
-    {"volumes", .read = read_mounts, .form = "list", .doc = "SOURCE:TARGET[:ro], TARGET, or the long form."},
-    {"working_dir", .read = read_directory, FIELD(working_dir), .form = "path", .doc = "Absolute."},
-    {"x-shoal", .read = read_nested, .section = &service_x_section, .form = "mapping",
+    {"use_api_socket", &kind_strict_flag, .false_is_fine = true, .form = "bool", .doc = "The engine's socket inside."},
+    {"user", &kind_text, .read = read_user, FIELD(user), .form = "text", .doc = "1000, 1000:1000, name or name:group."},
+    {"userns_mode", &kind_text, .form = "text", .doc = "Whose user namespace."},
+    {"uts", &kind_text, .form = "text", .doc = "Whose UTS namespace."},
+    {"volumes", &volumes_kind, .read = read_mounts, .form = "list",
+     .doc = "SOURCE:TARGET[:ro], TARGET, or the long form."},
+    {"volumes_from", &kind_texts_unique, .form = "list", .doc = "The mounts of another service."},
+    {"working_dir", &kind_text, .read = read_directory, FIELD(working_dir), .form = "path", .doc = "Absolute."},
+    {"post_start", &hooks_kind, .form = "list", .doc = "Commands after the start."},
+    {"pre_stop", &hooks_kind, .form = "list", .doc = "Commands before the stop."},
+    {"x-shoal", &kind_any, .read = read_nested, .section = &service_x_section, .form = "mapping",
      .doc = "What Compose has no word for."},
-
-    {"annotations", .form = "mapping or list", .doc = "Words for the runtime."},
-    {"attach", .form = "bool", .doc = "Whether its output is shown."},
-    {"build", .form = "text or mapping", .doc = "How to build the image."},
-    {"cgroup", .form = "text", .doc = "Whose cgroup namespace."},
-    {"cgroup_parent", .form = "text", .doc = "Where its cgroup lies."},
-    {"configs", .form = "list", .doc = "Files from *configs*."},
-    {"cpu_count", .form = "number", .doc = "How many CPUs."},
-    {"cpu_percent", .form = "number", .doc = "Percentage of the CPUs."},
-    {"cpu_period", .form = "number", .doc = "Period of the CPU quota."},
-    {"cpu_quota", .form = "number", .doc = "CPU quota."},
-    {"cpu_rt_period", .form = "duration", .doc = "Period of the real-time quota."},
-    {"cpu_rt_runtime", .form = "duration", .doc = "Real-time quota."},
-    {"credential_spec", .form = "mapping", .doc = "Credentials of a managed account."},
-    {"develop", .form = "mapping", .doc = "Rebuild while files change."},
-    {"device_cgroup_rules", .form = "list", .doc = "Which devices may be used."},
-    {"devices", .form = "list", .doc = "Devices of the host."},
-    {"dns", .form = "text or list", .doc = "Name servers."},
-    {"dns_opt", .form = "list", .doc = "Options of the resolver."},
-    {"dns_search", .form = "text or list", .doc = "Search domains."},
-    {"expose", .form = "list", .doc = "Ports for other services."},
-    {"extends", .form = "text or mapping", .doc = "Another service to begin from."},
-    {"external_links", .form = "list", .doc = "Containers of others to reach by name."},
-    {"gpus", .form = "list", .doc = "GPUs."},
-    {"healthcheck", .form = "mapping", .doc = "How to see that it works."},
-    {"ipc", .form = "text", .doc = "Whose IPC namespace."},
-    {"isolation", .form = "text", .doc = "Kind of isolation on Windows."},
-    {"label_file", .form = "text or list", .doc = "Labels from files."},
-    {"links", .form = "list", .doc = "Services to reach by other names."},
-    {"mac_address", .form = "text", .doc = "A fixed MAC address."},
-    {"mem_swappiness", .form = "number", .doc = "How readily it is swapped."},
-    {"models", .form = "list or mapping", .doc = "Language models."},
-    {"oom_kill_disable", .false_is_fine = true, .form = "bool", .doc = "No killing for lack of memory."},
-    {"oom_score_adj", .form = "number", .doc = "Who is killed first for lack of memory."},
-    {"pid", .form = "text", .doc = "Whose PID namespace."},
-    {"platform", .form = "text", .doc = "Which platform's image."},
-    {"ports", .form = "list", .doc = "Ports that the host forwards."},
-    {"post_start", .form = "list", .doc = "Commands after the start."},
-    {"pre_stop", .form = "list", .doc = "Commands before the stop."},
-    {"profiles", .form = "list", .doc = "When the service is part of the fleet."},
-    {"provider", .form = "mapping", .doc = "Another program that provides the service."},
-    {"pull_policy", .form = "text", .doc = "When the image is pulled."},
-    {"pull_refresh_after", .form = "duration", .doc = "When the image is pulled again."},
-    {"runtime", .form = "text", .doc = "Which OCI runtime."},
-    {"secrets", .form = "list", .doc = "Files from *secrets*."},
-    {"stdin_open", .false_is_fine = true, .form = "bool", .doc = "Keep standard input open."},
-    {"storage_opt", .form = "mapping", .doc = "Options of the storage driver."},
-    {"tty", .false_is_fine = true, .form = "bool", .doc = "A terminal."},
-    {"use_api_socket", .false_is_fine = true, .form = "bool", .doc = "The engine's socket inside."},
-    {"userns_mode", .form = "text", .doc = "Whose user namespace."},
-    {"uts", .form = "text", .doc = "Whose UTS namespace."},
-    {"volumes_from", .form = "list", .doc = "The mounts of another service."},
 };
 const struct section service_section = SECTION("services.NAME", "One service: so many containers of one kind.",
                                                service_keys, true);
@@ -422,7 +479,6 @@ static void read_service(struct load *load, const struct place *at, const struct
 {
     const struct restart_draft unset = {-1, -1, -1, -1, -1};
     struct draft draft = {.at = at, .delay_ms = -1, .restart = unset};
-    draft.has_image = node_get(node, "image") != NULL || node_get(node, "build") != NULL;
     load->draft = &draft;
     service->name = keep(load, at->word);
     service->at = place_position(load, at);
@@ -432,10 +488,9 @@ static void read_service(struct load *load, const struct place *at, const struct
     service->no_new_privileges = true;
     service->log.max_files = 1;
     if (read_section(load, at, &service_section, node, service)) {
-        read_environment(load, service);
         read_service_networks(load, service);
         finish_restart(load, service);
-        check_service(load, service);
+        finish_service(load, service);
     }
     names_free(&draft.mount_targets);
     names_free(&draft.sysctl_names);

@@ -20,7 +20,7 @@ static int put(void *data, const char *name, const char *value)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
-    struct envfile file = {.with = {.lookup = look_up, .budget = 1 << 20}, .put = put};
+    struct envfile file = {.with = {.lookup = look_up, .budget = 1 << 20}, .raw = count % 2 == 1, .put = put};
     shoal_error_t err = {0};
     if (envfile_parse(&file, (const char *)bytes, count, &err) < 0 && err.text[0] == '\0')
         abort();

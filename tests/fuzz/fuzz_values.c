@@ -1,5 +1,6 @@
 /* Every text-to-value parser of the fleet file, on one text. */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/base.h"
@@ -33,6 +34,33 @@ static void check_split(struct arena *arena, const char *text)
         abort();
 }
 
+/* A duration's own text is the same duration. */
+static void check_duration(const char *text)
+{
+    int64_t ns, again;
+    char printed[40];
+    if (value_duration(text, &ns) < 0)
+        return;
+    value_duration_text(ns, printed);
+    if (value_duration(printed, &again) < 0 || again != ns)
+        abort();
+}
+
+/* The shortest text of a number reads back as the number. */
+static void check_float(const uint8_t *bytes, size_t count)
+{
+    double number;
+    char printed[64];
+    if (count < sizeof number)
+        return;
+    memcpy(&number, bytes, sizeof number);
+    if (!isfinite(number))
+        return;
+    value_float_text(number, 64, 21, printed);
+    if (strtod(printed, NULL) != number || strlen(printed) > 40)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {
     AUTO_FREE char *text = malloc(count + 1);
@@ -40,6 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         return 0;
     memcpy(text, bytes, count);
     text[count] = '\0';
+    check_duration(text);
+    check_float(bytes, count);
     int64_t integer;
     uint64_t large;
     uint32_t word;

@@ -188,9 +188,9 @@ def test_a_thousand(terminal, tmp_path):
     path.write_text(rounds({"web": 900, "db": 100}))
     shown = terminal(path)
     shown.wait_text("1000 running of 1000")
-    assert names(shown.lines())[0] == "demo-web-900"  # nine CPUs
+    shown.wait(lambda lines: names(lines)[:1] == ["demo-web-900"])  # nine CPUs
     shown.press(b"Nt")
-    shown.wait(lambda lines: names(lines)[0] == "demo-db-1")
+    shown.wait(lambda lines: names(lines)[:1] == ["demo-db-1"])
     shown.press(END)
     shown.wait(lambda lines: names(lines) == [f"demo-web-{n}" for n in range(883, 901)])
     shown.press(b"g" + NEXT_PAGE + DOWN + UP)
