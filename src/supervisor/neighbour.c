@@ -187,9 +187,11 @@ static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_ser
 {
     const shoal_limit_t *limit = &service->limits[SHOAL_LIMIT_CPUS];
     double most = 0.9 * cpus - culprit->others; /* what leaves the rest its own, and a tenth free */
+    if (culprit->per_second < most)             /* others than the fleet need CPUs too, or it has only begun */
+        most /= 2;
     if (limit->set && limit->value > 0)
         most = fmin(most, (double)limit->value / 1000 / 2); /* the one it has was too high */
-    (void)snprintf(out, 64, "cpus: %.1f", fmax(floor(10 * fmin(most, culprit->per_second / 2)) / 10, 0.1));
+    (void)snprintf(out, 64, "cpus: %.1f", fmax(floor(10 * most) / 10, 0.1));
 }
 
 void neighbour_advise(const struct neighbour *neighbour, const struct neighbour_culprit *culprit,

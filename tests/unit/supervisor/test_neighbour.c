@@ -98,7 +98,7 @@ static void one_hog_among_fifty(void **state)
         const char *limit;
     } rows[] = {
         {NEIGHBOUR_CPU, offsetof(shoal_sample_t, cpu.usage_usec), 5000000, 2000, 1900000, NEIGHBOUR_BY_USAGE,
-         "cpus: 0.9"},
+         "cpus: 1.7"},
         {NEIGHBOUR_MEMORY, offsetof(shoal_sample_t, memory.current), 40 << 20, 4096, 500 << 20, NEIGHBOUR_BY_GROWTH,
          "mem_limit: 50m"},
         {NEIGHBOUR_IO, offsetof(shoal_sample_t, io.wbytes), 0, 4096, 64 << 20, NEIGHBOUR_BY_USAGE,

@@ -263,7 +263,7 @@ static void the_selection_stays_with_its_row(void **state)
     view_fold(&view, -1);
     assert_false(view_search(&view, "x", true));
     for (int i = 0; i < 20; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "c%02d", i);
         feed_sample(&model, "web", name, 0, 0, 1);
     }
