@@ -27,6 +27,7 @@ struct metrics {
     uv_timer_t timer;
     struct self self;
     enum round round;
+    bool host_due; /* a round of ours has just ended: the host's limits follow */
     uint64_t interval_ms;
     unsigned parts_open;
     struct text line;                          /* the record that is being made; its memory is used again and again */
@@ -85,7 +86,9 @@ static bool has_sample_room(struct metrics *m)
 static void on_host(void *data, const shoal_host_sample_t *host)
 {
     struct metrics *m = data;
-    if (!has_sample_room(m))
+    bool due = m->host_due;
+    m->host_due = false;
+    if (!due || !has_sample_room(m))
         return;
     ndjson_host(&m->line, host);
     (void)put_line(m);
@@ -120,6 +123,7 @@ static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
     }
     if (m->round != ROUND_OURS)
         return;
+    m->host_due = true;
     if (has_sample_room(m)) {
         ndjson_fleet(&m->line, fleet);
         (void)put_line(m);
