@@ -258,8 +258,8 @@ install: all $(if $(HAVE_SCDOC),$(MAN)) ## bin, lib, include, pkg-config, manual
 	install -m 644 include/shoal/*.h $(DESTDIR)$(prefix)/include/shoal/
 	sed 's,@prefix@,$(prefix),g; s,@version@,$(VERSION),g; s,@packages@,$(PACKAGES),g' conf/shoal.pc.in \
 	  >$(DESTDIR)$(prefix)/lib/pkgconfig/shoal.pc
-	install -m 644 README.md LICENSE docs/ARCHITECTURE.md docs/SANDBOX.md docs/PERFORMANCE.md $(DESTDIR)$(prefix)/share/doc/shoal/
-	install -m 644 conf/grafana-dashboard.json $(DESTDIR)$(prefix)/share/doc/shoal/
+	install -m 644 README.md LICENSE docs/ARCHITECTURE.md docs/SANDBOX.md docs/PERFORMANCE.md docs/compose.md $(DESTDIR)$(prefix)/share/doc/shoal/
+	install -m 644 conf/grafana-dashboard.json conf/x-shoal.schema.json $(DESTDIR)$(prefix)/share/doc/shoal/
 	cp -r examples/. $(DESTDIR)$(prefix)/share/doc/shoal/examples/
 	sed 's,@prefix@,$(prefix),g' conf/shoal.service >$(DESTDIR)$(prefix)/share/doc/shoal/shoal.service
 ifneq ($(HAVE_SCDOC),)
