@@ -6,6 +6,7 @@
 #include "shoal/compose.h"
 #include "shoal/error.h"
 #include "shoal/event.h"
+#include "shoal/preflight.h"
 #include "shoal/sample.h"
 #include "shoal/spec.h"
 #include "shoal/supervisor.h"

@@ -19,6 +19,7 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_DESTROY, /* nothing of it is left */
     SHOAL_EVENT_NETWORK_CONNECT,
     SHOAL_EVENT_NETWORK_DISCONNECT,
+    SHOAL_EVENT_THROTTLE, /* of the fleet, no container's: starts were slowed down, or go freely again */
     SHOAL_EVENT_COUNT
 } shoal_event_kind_t;
 
@@ -55,6 +56,14 @@ typedef struct shoal_event {
     const char *network; /* NETWORK_*: its name */
     uint32_t address;    /* NETWORK_*: IPv4, host byte order */
     uint64_t count;      /* OOM, LIMIT: the kernel's counter */
+    struct {
+        int slow;               /* 1 slowed down, 0 free again */
+        const char *starts;     /* which: "ordinary", "crashed" (again after a failure), "all" */
+        const char *reason;     /* "cpu", "memory", "io", "rate" */
+        double pressure, limit; /* percent; negative with the reason "rate" */
+        double rate;            /* starts a second from now on */
+        uint64_t waiting;
+    } throttle; /* THROTTLE */
 } shoal_event_t;
 
 /** Docker's word for a kind: "start", "health_status", ...; "network connect" is "connect" there. */

@@ -2,6 +2,8 @@
 #ifndef SHOAL_SAMPLE_H
 #define SHOAL_SAMPLE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SHOAL_ABSENT UINT64_MAX
@@ -47,5 +49,25 @@ typedef struct shoal_fleet_sample {
         uint64_t ready, lent, made, reused;
     } pool;
 } shoal_fleet_sample_t;
+
+/** One limit of the host. */
+typedef struct shoal_resource {
+    const char *name;    /* the kernel's: a sysctl, an RLIMIT, a cgroup file, a line of meminfo */
+    const char *network; /* the network that has it for itself; NULL: the host's */
+    const char *what;    /* for a person: "tasks of the host" */
+    const char *advice;  /* what to do where it does not suffice */
+    bool bytes;
+    uint64_t needed; /* by the whole fleet, once it is up; SHOAL_ABSENT unknown */
+    uint64_t used;   /* on the whole host where the kernel counts that, else by this fleet; SHOAL_ABSENT unknown */
+    uint64_t limit;
+} shoal_resource_t;
+
+typedef struct shoal_host_sample {
+    uint64_t time_usec;
+    const char *project;
+    size_t resource_count;
+    const shoal_resource_t
+        *resources; /* valid during the call; those of one network stand together, the host's first */
+} shoal_host_sample_t;
 
 #endif

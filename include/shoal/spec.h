@@ -196,6 +196,14 @@ typedef struct shoal_volume {
     shoal_position_t at;
 } shoal_volume_t;
 
+/** x-shoal.governor: what the starts of a fleet pass. In each number 0 means the default. */
+typedef struct shoal_governor {
+    bool off;
+    unsigned rate, burst;     /* starts a second, and at once */
+    unsigned least;           /* starts a second that pass under any pressure */
+    unsigned cpu, memory, io; /* percent of the time in which some task of the host waits, /proc/pressure */
+} shoal_governor_t;
+
 /** A whole fleet. */
 typedef struct shoal_spec {
     char *project;
@@ -207,6 +215,7 @@ typedef struct shoal_spec {
     unsigned starts_in_flight; /* x-shoal.starts_in_flight: 0 the default */
     bool pool_set;             /* else the fleet's size decides */
     unsigned pool;             /* x-shoal.pool: network namespaces kept ready, per network; 0 none */
+    shoal_governor_t governor;
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

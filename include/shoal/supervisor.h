@@ -14,6 +14,7 @@ typedef struct shoal_supervisor shoal_supervisor_t;
 typedef struct shoal_supervisor_options {
     const char *root_dir; /* layers, logs, volumes; NULL: /var/lib/shoal */
     const char *run_dir;  /* state; NULL: /run/shoal */
+    uint64_t descriptors; /* soft RLIMIT_NOFILE of the sandboxes; 0: this process's own */
     void *data;           /* handed to the callbacks below */
     /** One line for the person, without a newline: a warning, or an error that is no event. May be NULL. */
     void (*on_message)(void *data, shoal_severity_t severity, const char *text);
@@ -28,13 +29,19 @@ typedef struct shoal_subscriber {
     void (*on_event)(void *data, const shoal_event_t *event);
     void (*on_sample)(void *data, const shoal_sample_t *sample);
     void (*on_fleet)(void *data, const shoal_fleet_sample_t *sample); /* once behind the samples of a round */
-    struct shoal_subscriber *next;                                    /* ours */
+    void (*on_host)(void *data, const shoal_host_sample_t *sample); /* behind on_fleet: limits, what is used of them */
+    struct shoal_subscriber *next;                                  /* ours */
 } shoal_subscriber_t;
 
 /** Give the calling process a mount namespace of its own, so that no mount of a sandbox is ever seen outside and none
  *  slows a later start. For programs that are theirs to shape: call it before any thread is started.
  *  Returns 0, -EPERM. Source: mount_namespaces(7). */
 SHOAL_API int shoal_process_isolate(shoal_error_t *err);
+
+/** Raise the soft RLIMIT_NOFILE of the calling process to the hard one: an idle sandbox takes up to four descriptors. For
+ *  programs that are theirs to shape.  Returns what it was, for shoal_supervisor_options.descriptors, so that no sandbox
+ *  inherits it. */
+SHOAL_API uint64_t shoal_process_raise_descriptors(void);
 
 /** Make a supervisor for spec on loop. Checks the host against the spec, takes the project's lock, clears away what a
  *  crashed supervisor left. Blocks for as long as that takes: nothing runs yet.

@@ -33,6 +33,21 @@ enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind);
 /* The directory of PROJECT, absolute. */
 const char *cgroup_root_path(const struct cgroup_root *root);
 
+/* Look at the hierarchy without making, moving or switching anything: controllers and room alone may be asked of it, and
+ * cgroup_root_free() ends it. Returns 0, -ENOENT no cgroup2 mount, -ENOMEM. */
+int cgroup_root_look(struct cgroup_root **out, shoal_error_t *err);
+void cgroup_root_free(struct cgroup_root *root);
+
+/* The tightest limit on the way from the place of shoal/ up to the mount: of each the pair with the least left.
+ * SHOAL_ABSENT: none, or no such controller. */
+struct cgroup_room {
+    uint64_t pids, pids_max;               /* pids.current, pids.max */
+    uint64_t memory, memory_max;           /* memory.current, memory.max */
+    uint64_t descendants, descendants_max; /* cgroup.stat, cgroup.max.descendants */
+};
+void cgroup_read_room(const struct cgroup_root *root, struct cgroup_room *out);
+unsigned cgroup_root_watches(const struct cgroup_root *root); /* inotify watches in use */
+
 /* Stop watching, rmdir PROJECT and, when empty, shoal. All cgroups were removed before. cb: once, from the loop. */
 void cgroup_root_close(struct cgroup_root *root, void (*cb)(void *data), void *data);
 

@@ -138,6 +138,7 @@ int cgroup_watch(struct cgroup *cgroup, shoal_error_t *err)
             return shoal_fail(err, -errno, "%s: watch (sysctl fs.inotify.max_user_watches)", files[file]);
         struct cgroup **bucket = bucket_of(root, file, watch);
         cgroup->watches[file] = watch;
+        root->watch_count++;
         cgroup->next_watched[file] = *bucket;
         *bucket = cgroup;
     }
@@ -155,5 +156,6 @@ void cgroup_unwatch(struct cgroup *cgroup, bool keep_empty)
         *at = cgroup->next_watched[file];
         (void)inotify_rm_watch(cgroup->root->inotify_fd, cgroup->watches[file]); /* EINVAL: the kernel was first */
         cgroup->watches[file] = -1;
+        cgroup->root->watch_count--;
     }
 }

@@ -35,9 +35,11 @@ enum { WATCH_BUCKETS = 1024 };
 
 struct cgroup_root {
     uv_loop_t *loop;
-    char *top;  /* owned: the directory that holds shoal/ */
-    char *path; /* owned: top/shoal/PROJECT */
-    int dir_fd; /* of path */
+    char *top;           /* owned: the directory that holds shoal/ */
+    char *path;          /* owned: top/shoal/PROJECT */
+    int dir_fd;          /* of path */
+    size_t mount_length; /* of top's part that is the mount point */
+    unsigned watch_count;
     bool has[CGROUP_CONTROLLER_COUNT];
     char why_not[CGROUP_CONTROLLER_COUNT][160];
     int inotify_fd;

@@ -168,7 +168,7 @@ static int move_to_leaf(const char *own, shoal_error_t *err)
     return code;
 }
 
-static int choose_top(struct cgroup_root *root, const struct hierarchy *hierarchy, shoal_error_t *err)
+static int choose_top(struct cgroup_root *root, const struct hierarchy *hierarchy, bool look_only, shoal_error_t *err)
 {
     AUTO_FREE char *own = find_own(hierarchy);
     size_t length = own != NULL ? strlen(own) : 0;
@@ -179,7 +179,8 @@ static int choose_top(struct cgroup_root *root, const struct hierarchy *hierarch
     root->top = base_format("%s", delegated ? own : hierarchy->point);
     if (root->top == NULL)
         return shoal_fail(err, -ENOMEM, "cgroup");
-    return delegated ? move_to_leaf(own, err) : 0;
+    root->mount_length = strlen(hierarchy->point);
+    return delegated && !look_only ? move_to_leaf(own, err) : 0;
 }
 
 /* Switch controllers on for the children of dir. What cannot be is remembered with its reason, and missing. */
@@ -317,8 +318,10 @@ static void remove_directories(struct cgroup_root *root)
     *slash = '/';
 }
 
-static void free_root(struct cgroup_root *root)
+void cgroup_root_free(struct cgroup_root *root)
 {
+    if (root == NULL)
+        return;
     base_close_fd(&root->inotify_fd);
     base_close_fd(&root->dir_fd);
     free(root->top);
@@ -340,7 +343,7 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
     root->dir_fd = root->inotify_fd = -1;
     int code = find_hierarchy(hierarchy, err);
     if (code == 0)
-        code = choose_top(root, hierarchy, err);
+        code = choose_top(root, hierarchy, false, err);
     if (code == 0)
         code = make_directories(root, hierarchy, project, run_dir, err);
     bool ours = code == 0;
@@ -356,7 +359,7 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
     (void)shoal_within(err, "cgroup");
     if (ours)
         remove_directories(root);
-    free_root(root);
+    cgroup_root_free(root);
     return code;
 }
 
@@ -366,7 +369,7 @@ static void on_poll_closed(uv_handle_t *handle)
     void (*cb)(void *) = root->close_cb;
     void *data = root->close_data;
     remove_directories(root);
-    free_root(root);
+    cgroup_root_free(root);
     cb(data);
 }
 
@@ -375,4 +378,71 @@ void cgroup_root_close(struct cgroup_root *root, void (*cb)(void *data), void *d
     root->close_cb = cb;
     root->close_data = data;
     uv_close((uv_handle_t *)&root->poll, on_poll_closed);
+}
+
+int cgroup_root_look(struct cgroup_root **out, shoal_error_t *err)
+{
+    struct cgroup_root *root = calloc(1, sizeof *root);
+    struct hierarchy *hierarchy = calloc(1, sizeof *hierarchy);
+    int code = root == NULL || hierarchy == NULL ? shoal_fail(err, -ENOMEM, "cgroup") : 0;
+    if (code == 0) {
+        root->dir_fd = root->inotify_fd = -1;
+        code = find_hierarchy(hierarchy, err);
+    }
+    if (code == 0)
+        code = choose_top(root, hierarchy, true, err);
+    if (code == 0) {
+        find_controllers(root, hierarchy);
+        *out = root;
+    } else {
+        cgroup_root_free(root);
+    }
+    free(hierarchy);
+    return code;
+}
+
+static uint64_t read_number(int dir_fd, const char *file, const char *key)
+{
+    char text[CGROUP_TEXT];
+    if (cgroup_file_read(dir_fd, file, text, sizeof text) < 0)
+        return SHOAL_ABSENT;
+    return key != NULL ? cgroup_parse_key(text, key) : cgroup_parse_number(text);
+}
+
+/* Keep the pair that leaves less. */
+static void keep_tightest(uint64_t *used, uint64_t *limit, uint64_t new_used, uint64_t new_limit)
+{
+    if (new_used == SHOAL_ABSENT || new_limit == SHOAL_ABSENT)
+        return;
+    int64_t left = (int64_t)(*limit - *used), new_left = (int64_t)(new_limit - new_used); /* more than full: negative */
+    if (*limit != SHOAL_ABSENT && left <= new_left)
+        return;
+    *used = new_used;
+    *limit = new_limit;
+}
+
+void cgroup_read_room(const struct cgroup_root *root, struct cgroup_room *out)
+{
+    memset(out, 0xff, sizeof *out); /* SHOAL_ABSENT */
+    AUTO_FREE char *path = base_format("%s", root->top);
+    while (path != NULL) {
+        AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0) {
+            keep_tightest(&out->pids, &out->pids_max, read_number(fd, "pids.current", NULL),
+                          read_number(fd, "pids.max", NULL));
+            keep_tightest(&out->memory, &out->memory_max, read_number(fd, "memory.current", NULL),
+                          read_number(fd, "memory.max", NULL));
+            keep_tightest(&out->descendants, &out->descendants_max, read_number(fd, "cgroup.stat", "nr_descendants"),
+                          read_number(fd, "cgroup.max.descendants", NULL));
+        }
+        char *slash = strrchr(path, '/');
+        if (strlen(path) <= root->mount_length || slash == NULL || slash == path)
+            return;
+        *slash = '\0';
+    }
+}
+
+unsigned cgroup_root_watches(const struct cgroup_root *root)
+{
+    return root->watch_count;
 }

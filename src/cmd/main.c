@@ -17,7 +17,7 @@ static const struct verb {
     {"up", "bring a fleet up, stay in the foreground, take it down at the end", cmd_up, true},
     {"version", "print the version", cmd_version, false},
     {"config", "check a fleet file and print it resolved", NULL, false},
-    {"preflight", "what the fleet needs of this host against what it has", NULL, false},
+    {"preflight", "what the fleet needs of this host against what it has", cmd_preflight, false},
     {"top", "live view of a metrics stream", NULL, true},
     {"ps", "what runs", NULL, false},
 };
@@ -215,6 +215,7 @@ int main(int argc, char **argv)
     options.arguments = (const char *const *)&argv[optind + 1];
     if (!verb->takes_arguments && options.arguments[0] != NULL)
         return refuse(verb->name, options.arguments[0], "takes no argument");
-    (void)signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an EPIPE, not our end */
+    (void)signal(SIGPIPE, SIG_IGN);                          /* a reader that is gone is an EPIPE, not our end */
+    options.descriptors = shoal_process_raise_descriptors(); /* an idle sandbox takes up to four */
     return verb->run(&options);
 }

@@ -134,6 +134,7 @@ static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
     shoal_supervisor_options_t wanted = {
         .root_dir = options->root_dir,
         .run_dir = options->run_dir,
+        .descriptors = options->descriptors,
         .data = up,
         .on_message = on_message,
         .on_output = options->logs ? on_output : NULL,
@@ -171,7 +172,7 @@ static bool knows_service(const shoal_spec_t *spec, const char *name)
     return false;
 }
 
-static shoal_spec_t *load(const struct cmd_options *options)
+shoal_spec_t *cmd_load(const struct cmd_options *options)
 {
     shoal_error_t error;
     AUTO_FREE char *found = NULL;
@@ -200,7 +201,7 @@ static shoal_spec_t *load(const struct cmd_options *options)
 
 int cmd_up(const struct cmd_options *options)
 {
-    shoal_spec_t *spec = load(options);
+    shoal_spec_t *spec = cmd_load(options);
     if (spec == NULL)
         return EXIT_STATUS_USAGE;
     struct up up = {.options = options};

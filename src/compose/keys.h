@@ -113,6 +113,9 @@ READER(read_security_opt);
 READER(read_sysctls);
 READER(read_logging); /* logging.c */
 
+extern const struct section governor_section, pressure_section; /* governor.c */
+READER(read_governor);
+
 /* The member of object that a row's offset names. */
 #define AT(type, object, offset) ((type *)(void *)((char *)(object) + (offset)))
 

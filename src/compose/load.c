@@ -85,6 +85,8 @@ static const struct key fleet_x_keys[] = {
             "starts_in_flight, and no more than there are sandboxes on it."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon containers are started again; a service's own goes before it."},
+    {"governor", .read = read_governor, .offset = offsetof(shoal_spec_t, governor), .section = &governor_section,
+     .form = "mapping or off", .doc = "What starts pass, so that many at once do not stall the host."},
 };
 const struct section fleet_x_section = SECTION("x-shoal", "What Compose has no word for.", fleet_x_keys, false);
 

@@ -38,6 +38,7 @@ struct sandbox_kit_options {
     uv_loop_t *loop;
     const char *state_dir; /* RUN/PROJECT, absolute: the /dev template is mounted below it */
     unsigned starts_in_flight;
+    uint64_t descriptors; /* soft RLIMIT_NOFILE where the service says nothing; 0: inherited */
 };
 /* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. */
 int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options *options, shoal_error_t *err);

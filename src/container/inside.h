@@ -3,6 +3,7 @@
 #define CONTAINER_INSIDE_H
 
 #include <linux/filter.h>
+#include <sys/resource.h>
 
 #include "base/base.h"
 #include "child/plan.h"
@@ -162,6 +163,7 @@ struct sandbox_kit {
     unsigned spare_launch_count;
     struct seccomp_entry *seccomp; /* compiled once per capability set */
     char *read_buffer;             /* for pipes: one for all, the loop is one thread */
+    struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
     int dumpable;                  /* what the process was; a child's setresuid changes it for the shared memory */
 };
 enum { KIT_READ_BYTES = 64 << 10 };

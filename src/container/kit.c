@@ -110,6 +110,10 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
     if (kit == NULL)
         return shoal_fail(err, -ENOMEM, "sandbox kit");
     kit->loop = options->loop;
+    if (getrlimit64(RLIMIT_NOFILE, &kit->descriptors) < 0 || options->descriptors > kit->descriptors.rlim_max)
+        kit->descriptors.rlim_cur = 0;
+    else
+        kit->descriptors.rlim_cur = options->descriptors;
     kit->dev_fd = kit->init_fd = -1;
     kit->dumpable = prctl(PR_GET_DUMPABLE);
     kit->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

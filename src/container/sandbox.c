@@ -299,6 +299,9 @@ static void plan_masks(struct builder *b)
 static void plan_limits(struct builder *b)
 {
     const shoal_service_t *service = b->c->service;
+    const struct rlimit64 *descriptors = &b->c->kit->descriptors;
+    if (descriptors->rlim_cur > 0) /* before the service's own, which has the last word */
+        PLAN_CALL(b->plan, "soft limit of descriptors", SYS_prlimit64, 0, RLIMIT_NOFILE, PLAN_POINTER(descriptors), 0);
     for (size_t i = 0; i < service->ulimit_count; i++) {
         const shoal_ulimit_t *ulimit = &service->ulimits[i];
         struct rlimit64 value = {.rlim_cur = ulimit->soft, .rlim_max = ulimit->hard};

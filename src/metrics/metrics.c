@@ -78,6 +78,15 @@ static bool has_sample_room(struct metrics *m)
     return room;
 }
 
+static void on_host(void *data, const shoal_host_sample_t *host)
+{
+    struct metrics *m = data;
+    if (!has_sample_room(m))
+        return;
+    ndjson_host(&m->line, host);
+    (void)put_line(m);
+}
+
 static void on_sample(void *data, const shoal_sample_t *sample)
 {
     struct metrics *m = data;
@@ -202,7 +211,8 @@ int metrics_open_source(struct metrics **out, uv_loop_t *loop, const struct metr
     m->parts_open = 3;
     (void)uv_timer_start(&m->timer, on_tick, options->interval_ms, options->interval_ms);
     uv_unref((uv_handle_t *)&m->timer); /* a loop that has nothing else to do may end */
-    m->subscriber = (shoal_subscriber_t){.data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet};
+    m->subscriber = (shoal_subscriber_t){
+        .data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet, .on_host = on_host};
     m->source.subscribe(supervisor, &m->subscriber);
     *out = m;
     return 0;

@@ -119,6 +119,19 @@ static void put_network(struct json *json, const shoal_event_t *event)
         json_string(json, "address", inet_ntop(AF_INET, &address, dotted, sizeof dotted));
 }
 
+static void put_throttle(struct json *json, const shoal_event_t *event)
+{
+    json_string(json, "state", event->throttle.slow ? "slow" : "open");
+    json_string(json, "starts", event->throttle.starts);
+    json_string(json, "reason", event->throttle.reason);
+    if (event->throttle.limit >= 0) {
+        json_double(json, "pressure", event->throttle.pressure);
+        json_double(json, "limit", event->throttle.limit);
+    }
+    json_double(json, "rate", event->throttle.rate);
+    json_uint(json, "waiting", event->throttle.waiting);
+}
+
 /* What a kind says beyond whom it is about. */
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
@@ -130,6 +143,7 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_LIMIT] = put_count,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,
+    [SHOAL_EVENT_THROTTLE] = put_throttle,
 };
 
 void ndjson_event(struct text *out, const shoal_event_t *event)
@@ -270,6 +284,39 @@ void ndjson_sample(struct text *out, const shoal_sample_t *sample)
     put_object(&json, "io", sample, io_counters, COUNT(io_counters));
     put_object(&json, "net", sample, net_counters, COUNT(net_counters));
     put_pressure(&json, sample);
+    end(&json);
+}
+
+static void put_resource(struct json *json, const shoal_resource_t *resource)
+{
+    struct mark mark = open_object(json, resource->name);
+    put_counter(json, "used", resource->used);
+    put_counter(json, "limit", resource->limit);
+    put_counter(json, "needed", resource->needed);
+    close_object(json, mark);
+}
+
+/* {"limits":{NAME:{used,limit,needed},...},"networks":{NETWORK:{NAME:{...},...},...}}; what the host has not is left out. */
+void ndjson_host(struct text *out, const shoal_host_sample_t *host)
+{
+    struct json json = {.out = out};
+    begin(&json, host->time_usec, "host");
+    json_string(&json, "project", host->project);
+    size_t i = 0;
+    json_open(&json, "limits", '{');
+    for (; i < host->resource_count && host->resources[i].network == NULL; i++)
+        if (host->resources[i].limit != SHOAL_ABSENT)
+            put_resource(&json, &host->resources[i]);
+    json_close(&json, '}');
+    struct mark networks = open_object(&json, "networks");
+    while (i < host->resource_count) {
+        const char *network = host->resources[i].network;
+        json_open(&json, network, '{');
+        for (; i < host->resource_count && host->resources[i].network == network; i++)
+            put_resource(&json, &host->resources[i]);
+        json_close(&json, '}');
+    }
+    close_object(&json, networks);
     end(&json);
 }
 

@@ -17,6 +17,7 @@ struct ndjson_supervisor {
 };
 
 /* Each adds one line with its newline; out->failed says that memory ran out. */
+void ndjson_host(struct text *out, const shoal_host_sample_t *host);
 void ndjson_event(struct text *out, const shoal_event_t *event);
 void ndjson_sample(struct text *out, const shoal_sample_t *sample);
 void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet);

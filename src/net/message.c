@@ -18,10 +18,14 @@ struct builder {
     bool failed;
 };
 
+/* The largest of ours has some 150. libnl gives a whole page unless told otherwise, and an endpoint keeps four of them. */
+enum { MESSAGE_BYTES = 256 };
+
 static struct builder begin(int type, int flags, const void *header, size_t bytes)
 {
-    struct builder b = {.message = nlmsg_alloc_simple(type, flags)};
-    b.failed = b.message == NULL || nlmsg_append(b.message, (void *)(uintptr_t)header, bytes, NLMSG_ALIGNTO) < 0;
+    struct builder b = {.message = nlmsg_alloc_size(MESSAGE_BYTES)};
+    b.failed = b.message == NULL || nlmsg_put(b.message, 0, 0, type, 0, flags) == NULL ||
+               nlmsg_append(b.message, (void *)(uintptr_t)header, bytes, NLMSG_ALIGNTO) < 0;
     return b;
 }
 

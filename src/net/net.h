@@ -67,6 +67,16 @@ struct net_message net_loopback_message(void);
 typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
 int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
 
+/* What expected endpoints on a network take, whatever the host has. No kernel call. */
+struct net_need {
+    size_t shard_ports, shard_count; /* sandboxes on one bridge; bridges */
+    size_t ports, ports_max;         /* of the fullest bridge, which is the first: the others hang on it */
+    uint64_t addresses, addresses_max;
+};
+void net_compute_need(const shoal_network_t *network, size_t expected, struct net_need *out);
+/* The same numbers of what is reserved now. */
+void net_read_use(const struct net *net, size_t network, struct net_need *out);
+
 /* ---- a stock of network namespaces made ahead
  *
  * To make a namespace and its link costs more than all other steps of a start together, so a thread of its own keeps some
@@ -81,7 +91,12 @@ struct net_stock_options {
     const size_t *wanted; /* how many are kept ready, per network of net and then for none; copied */
     size_t network_count;
 };
-enum { NET_STOCK_MOST = 64 }; /* of one kind */
+enum {
+    NET_STOCK_MOST = 64,     /* of one kind may be wanted; what comes back may make that twice as many */
+    NET_STOCK_READY_FDS = 2, /* descriptors of each that is ready */
+    NET_STOCK_LENT_MOST =
+        64, /* lent ones that may come back, with a descriptor each; older ones end with their sandboxes */
+};
 
 /* Returns 0, -ENOMEM, -EAGAIN no thread. The stock fills by itself. */
 int net_stock_open(struct net_stock **out, uv_loop_t *loop, const struct net_stock_options *options,

@@ -50,9 +50,11 @@ static int plan_shards(struct network *network, const struct net *net, size_t nu
         return shoal_refuse(err, -ENOSPC, "network %s: %zu sandboxes need more than the %llu addresses of %s",
                             wanted->name, expected, (unsigned long long)pool_capacity(network->prefix),
                             subnet_format(network->subnet, network->prefix).text);
-    network->shard_ports = wanted->shard_ports > 0 ? wanted->shard_ports : SHARD_PORTS;
-    network->shard_count = expected == 0 ? 1 : (expected + network->shard_ports - 1) / network->shard_ports;
-    if (network->shard_ports + network->shard_count - 1 > BRIDGE_PORTS)
+    struct net_need need;
+    net_compute_need(wanted, expected, &need);
+    network->shard_ports = need.shard_ports;
+    network->shard_count = need.shard_count;
+    if (need.ports > need.ports_max)
         return shoal_refuse(err, -ENOSPC,
                             "network %s: %zu sandboxes in shards of %zu make %zu bridges; with the first one's own "
                             "sandboxes these are more than the %d ports of a bridge",

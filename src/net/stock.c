@@ -7,10 +7,6 @@
 
 #include "net/inside.h"
 
-/* A lent namespace costs a descriptor for as long as it may come back. What has been out for long is not waited for: the oldest
- * beyond this many are let go, and die with their sandboxes. */
-enum { LENT_MOST = 64 };
-
 struct kind {
     unsigned wanted, ready_count, coming; /* coming: with the thread */
     struct net_namespace *ready;
@@ -298,7 +294,7 @@ struct net_namespace *net_stock_take(struct net_stock *stock, size_t network)
     namespace->used = true;
     struct net_namespace *oldest = stock->lent_first;
     bool in_use = oldest->sysfs_fd < 0 && (oldest->shard == NULL || oldest->address != 0); /* its start is over */
-    if (++stock->lent > LENT_MOST && in_use) {
+    if (++stock->lent > NET_STOCK_LENT_MOST && in_use) {
         let_go(stock, oldest);
         namespace_drop(oldest); /* the sandbox in it keeps it alive */
     }

@@ -107,3 +107,54 @@ int check_commands(shoal_supervisor_t *s, shoal_error_t *err)
     }
     return code;
 }
+
+/* "12,092", or "11.7 GiB". */
+struct amount {
+    char text[40];
+};
+
+static struct amount amount_of(uint64_t value, bool bytes)
+{
+    struct amount out;
+    if (bytes)
+        (void)snprintf(out.text, sizeof out.text, "%.1f MiB", (double)value / (1 << 20));
+    else
+        (void)snprintf(out.text, sizeof out.text, "%llu", (unsigned long long)value);
+    return out;
+}
+
+static void say_limit(shoal_supervisor_t *s, const shoal_resource_t *resource, shoal_verdict_t verdict)
+{
+    struct amount needed = amount_of(resource->needed, resource->bytes);
+    struct amount used = amount_of(resource->used != SHOAL_ABSENT ? resource->used : 0, resource->bytes);
+    struct amount limit = amount_of(resource->limit, resource->bytes);
+    supervisor_message(s, verdict == SHOAL_LACKS ? SHOAL_ERROR : SHOAL_WARNING,
+                       "%s%s%s%s: %s: the fleet needs %s, %s of %s are in use; %s",
+                       resource->network != NULL ? "network " : "", resource->network != NULL ? resource->network : "",
+                       resource->network != NULL ? ": " : "", resource->name, resource->what, needed.text, used.text,
+                       limit.text, resource->advice);
+}
+
+int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err)
+{
+    struct resources *resources;
+    int code = resources_open(&resources, s, err);
+    if (code < 0)
+        return code;
+    resources_read(resources);
+    size_t count;
+    const shoal_resource_t *items = resources_get(resources, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].limit == SHOAL_ABSENT)
+            continue;
+        shoal_verdict_t verdict = resources_judge(&items[i], resources_is_estimate(resources, i));
+        if (cb != NULL) /* who asks for all of them says it in its own way */
+            cb(data, &items[i], verdict);
+        else if (verdict != SHOAL_FITS)
+            say_limit(s, &items[i], verdict);
+        if (verdict == SHOAL_LACKS)
+            code = shoal_refuse(err, -ENOTSUP, "the host cannot hold the fleet; nothing was started");
+    }
+    resources_close(resources);
+    return code;
+}

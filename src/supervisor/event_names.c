@@ -13,6 +13,7 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
     [SHOAL_EVENT_DESTROY] = "destroy",
     [SHOAL_EVENT_NETWORK_CONNECT] = "connect",
     [SHOAL_EVENT_NETWORK_DISCONNECT] = "disconnect",
+    [SHOAL_EVENT_THROTTLE] = "throttle",
 };
 
 static const char *const cause_names[] = {

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void schedule(shoal_supervisor_t *s);
-
 static void end_member(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
@@ -31,7 +29,7 @@ static void on_part_closed(struct member *member)
     idranges_give(s->ids, member->first_id);
     end_member(member);
     s->open_members--;
-    schedule(s);
+    fleet_schedule(s);
 }
 
 static void on_container_closed(void *data)
@@ -71,7 +69,7 @@ static void give_in_flight(struct member *member, bool *flag)
         return;
     *flag = false;
     member->boss->in_flight--;
-    schedule(member->boss);
+    fleet_schedule(member->boss);
 }
 
 static void unprepare(struct member *member)
@@ -148,28 +146,24 @@ static void prepare_some(shoal_supervisor_t *s)
 static void go_up(shoal_supervisor_t *s)
 {
     order_release(s);
-    while (s->queue != NULL && s->in_flight < s->in_flight_max) {
-        struct member *member = s->queue;
-        s->queue = member->next_queued;
-        if (s->queue == NULL)
-            s->queue_end = &s->queue;
+    struct member *member;
+    while (s->in_flight < s->in_flight_max && (member = gate_take(s)) != NULL)
         start_member(member);
-    }
-    if (s->queue == NULL && s->prepare_wanted)
+    if (s->prepare_wanted && gate_is_empty(s))
         prepare_some(s);
 }
 
-static void queue_member(shoal_supervisor_t *s, struct member *member)
+static void queue_member(struct member *member)
 {
-    order_queue(s, member);
-    schedule(s);
+    gate_add(member);
+    fleet_schedule(member->boss);
 }
 
 static void queue_again(uv_timer_t *timer)
 {
     struct member *member = timer->data;
     if (member->boss->phase == PHASE_UP)
-        queue_member(member->boss, member);
+        queue_member(member);
 }
 
 /* Down. */
@@ -178,8 +172,7 @@ static void go_to_down(shoal_supervisor_t *s)
 {
     s->phase = PHASE_DOWN;
     s->order_changed = true;
-    s->queue = NULL;
-    s->queue_end = &s->queue;
+    gate_clear(s);
 }
 
 static void stop_member(struct member *member)
@@ -203,8 +196,7 @@ static bool go_down(shoal_supervisor_t *s)
     if (s->order_changed) {
         s->order_changed = false;
         s->down_next = 0;
-        for (size_t i = 0; i < s->spec->service_count; i++)
-            s->groups[i].may_stop = s->at_once || order_may_stop(s, i);
+        order_find_stoppable(s);
     }
     uint64_t until = base_monotonic_usec() + SLICE_USEC;
     while (s->down_next < s->member_count) {
@@ -225,7 +217,7 @@ static void finish(shoal_supervisor_t *s)
     if (cb != NULL)
         cb(s, s->done_data, s->failed ? -ECHILD : 0);
     if (s->close_cb != NULL)
-        schedule(s);
+        fleet_schedule(s);
 }
 
 static void on_pump(uv_timer_t *timer)
@@ -247,7 +239,7 @@ static void on_pump(uv_timer_t *timer)
     }
 }
 
-static void schedule(shoal_supervisor_t *s)
+void fleet_schedule(shoal_supervisor_t *s)
 {
     if (!uv_is_active((uv_handle_t *)&s->pump))
         (void)uv_timer_start(&s->pump, on_pump, 0, 0);
@@ -255,7 +247,7 @@ static void schedule(shoal_supervisor_t *s)
 
 /* What containers say. */
 
-static uint32_t random_number(void)
+uint32_t fleet_random(void)
 {
     uint32_t number = 0;
     (void)!getrandom(&number, sizeof number, GRND_NONBLOCK); /* early at boot: no jitter */
@@ -277,10 +269,11 @@ static void decide(struct member *member, shoal_event_t *event)
         .wall_ms = event->wall_usec / 1000,
     };
     member->restart_wanted = s->phase == PHASE_UP && restart_decide(&service->restart, &facts, &member->attempts);
+    member->crashed = event->exit_code != 0;
     event->restart = member->restart_wanted ? "backoff" : "no";
     member->died_usec = base_monotonic_usec();
     if (member->restart_wanted)
-        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, random_number());
+        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, fleet_random());
     if (event->error != NULL) {
         supervisor_message(s, SHOAL_ERROR, "%s", event->error);
         s->failed |= !member->restart_wanted;
@@ -331,7 +324,7 @@ static void on_settled(void *data, struct container *c)
     }
     if (was_prepared) { /* the preparation came to nothing; the start will be a whole one */
         if (member->start_wanted)
-            queue_member(s, member);
+            queue_member(member);
         member->start_wanted = false;
         return;
     }
@@ -342,7 +335,7 @@ static void on_settled(void *data, struct container *c)
         (void)uv_timer_start(&member->timer, queue_again, left_ms, 0);
         if (service->warm > 0) {
             s->prepare_wanted = true;
-            schedule(s);
+            fleet_schedule(s);
         }
         return;
     }
@@ -353,7 +346,7 @@ static void on_settled(void *data, struct container *c)
         group->failed++;
     end_member(member);
     hosts_touch(s->hosts);
-    schedule(s);
+    fleet_schedule(s);
 }
 
 static void on_output(void *data, struct container *c, int stream, const char *bytes, size_t count)
@@ -379,7 +372,8 @@ void fleet_init(shoal_supervisor_t *s)
     };
     (void)uv_timer_init(s->loop, &s->pump);
     (void)uv_timer_init(s->loop, &s->sample_timer);
-    s->timers_open = 2;
+    gate_init(s);
+    s->timers_open = 4;
     s->pump.data = s->sample_timer.data = s;
 }
 
@@ -473,7 +467,7 @@ int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *services, s
         s->failed = true;
         go_to_down(s);
     }
-    schedule(s);
+    fleet_schedule(s);
     return 0;
 }
 
@@ -483,7 +477,7 @@ void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once)
         return;
     s->at_once |= at_once != 0;
     go_to_down(s);
-    schedule(s);
+    fleet_schedule(s);
 }
 
 void shoal_supervisor_close(shoal_supervisor_t *s, void (*cb)(void *data), void *data)
@@ -493,5 +487,5 @@ void shoal_supervisor_close(shoal_supervisor_t *s, void (*cb)(void *data), void 
     if (s->phase == PHASE_OPEN)
         s->phase = PHASE_ENDED;
     shoal_supervisor_stop(s, 1);
-    schedule(s);
+    fleet_schedule(s);
 }

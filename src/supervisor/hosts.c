@@ -7,7 +7,8 @@
 
 #include "supervisor/inside.h"
 
-enum { DELAY_MS = 20 }; /* changes that come together are written together */
+/* Changes that come together are written together; what takes long is written seldom: a twentieth of the loop's time at most. */
+enum { DELAY_MS = 20, DELAY_SHARE = 20 };
 
 struct view {
     char *path;                  /* owned */
@@ -20,6 +21,7 @@ struct hosts {
     size_t view_count;
     size_t *view_of; /* per service: index + 1, 0 none */
     uv_timer_t timer;
+    uint64_t delay_ms;
     bool dirty, writing;
     void (*close_cb)(void *data);
     void *close_data;
@@ -207,6 +209,7 @@ static void on_due(uv_timer_t *timer)
     if (hosts->writing)
         return; /* on_written looks at dirty */
     hosts->dirty = false;
+    uint64_t began = base_monotonic_usec();
     struct write_work *work = calloc(1, sizeof *work);
     bool failed = work == NULL;
     if (!failed) {
@@ -217,6 +220,7 @@ static void on_due(uv_timer_t *timer)
             work->texts[i] = compose_text(hosts->boss, hosts->views[i].like);
             failed = work->texts[i] == NULL;
         }
+        hosts->delay_ms = (base_monotonic_usec() - began) * DELAY_SHARE / 1000;
         failed = failed || uv_queue_work(hosts->boss->loop, &work->request, write_work, on_written) < 0;
     }
     hosts->writing = !failed;
@@ -231,7 +235,7 @@ void hosts_touch(struct hosts *hosts)
 {
     hosts->dirty = true;
     if (!uv_is_active((uv_handle_t *)&hosts->timer) && hosts->close_cb == NULL)
-        (void)uv_timer_start(&hosts->timer, on_due, DELAY_MS, 0);
+        (void)uv_timer_start(&hosts->timer, on_due, hosts->delay_ms > DELAY_MS ? hosts->delay_ms : DELAY_MS, 0);
 }
 
 void hosts_close(struct hosts *hosts, void (*cb)(void *data), void *data)

@@ -109,6 +109,28 @@ int idranges_open(struct idranges **out, const char *owner_dir, size_t count, sh
     return 0;
 }
 
+uint64_t idranges_read_limit(void)
+{
+    uint64_t limit = 0;
+    for (unsigned number = 0; number < BLOCK_COUNT; number++)
+        if (!is_given_away("/etc/subuid", number) && !is_given_away("/etc/subgid", number))
+            limit += BLOCK_RANGES;
+    return limit;
+}
+
+uint64_t idranges_read_leased(const char *except_owner)
+{
+    uint64_t leased = 0;
+    for (unsigned number = 0; number < BLOCK_COUNT; number++) {
+        char path[64];
+        (void)snprintf(path, sizeof path, "%s/%u", lease_dir, number);
+        AUTO_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && is_owned_by_other(fd, except_owner))
+            leased += BLOCK_RANGES;
+    }
+    return leased;
+}
+
 int idranges_take(struct idranges *ranges, uint32_t *out_first)
 {
     uint32_t total = (uint32_t)ranges->block_count * BLOCK_RANGES;

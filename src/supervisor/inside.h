@@ -4,7 +4,9 @@
 
 #include "base/base.h"
 #include "container/container.h"
+#include "shoal/preflight.h"
 #include "shoal/supervisor.h"
+#include "supervisor/governor.h"
 
 /* state.c: what a supervisor keeps on disk, below RUN/PROJECT: the lock, the last event number, the hosts files. */
 struct state {
@@ -22,6 +24,8 @@ int idranges_open(struct idranges **out, const char *owner_dir, size_t count, sh
 int idranges_take(struct idranges *ranges, uint32_t *out_first);
 void idranges_give(struct idranges *ranges, uint32_t first);
 void idranges_close(struct idranges *ranges);
+uint64_t idranges_read_limit(void);                          /* ranges of this host, /etc/subuid's taken off */
+uint64_t idranges_read_leased(const char *except_owner_dir); /* to others than that one; "": to anybody */
 
 /* restart.c: whether and when. Pure. */
 struct restart_facts {
@@ -50,9 +54,10 @@ struct member {
     bool prepared;     /* parked, or on the way there */
     bool preparing;    /* on the way: counts as a start in flight */
     bool start_wanted; /* its preparation came to nothing and is being cleared away: start it then */
+    bool crashed;      /* its last run ended in failure */
     unsigned attempts;
     uint64_t delay_usec, died_usec;
-    struct member *next_queued;
+    struct start_turn turn; /* in the gate */
 };
 
 /* A service: its members stand together in boss->members. */
@@ -65,6 +70,7 @@ struct group {
     int exit_code;
     bool has_exit_code;
     struct image *image; /* owned */
+    struct start_line lines[START_KIND_COUNT];
 };
 
 enum phase { PHASE_OPEN, PHASE_UP, PHASE_DOWN, PHASE_ENDED, PHASE_CLOSING };
@@ -79,6 +85,20 @@ int hosts_write(struct hosts *hosts, shoal_error_t *err);          /* waits; bef
 void hosts_touch(struct hosts *hosts);                             /* soon, by a worker */
 void hosts_close(struct hosts *hosts, void (*cb)(void *data), void *data);
 
+/* gate.c: the governor on the loop. */
+struct gate {
+    struct governor governor;
+    struct pressure pressure;
+    uint64_t totals[PRESSURE_COUNT], read_usec; /* at the last tick */
+    uv_timer_t tick, due;                       /* due: when the next start may go */
+};
+void gate_init(shoal_supervisor_t *s);
+void gate_close(shoal_supervisor_t *s, uv_close_cb on_timer_closed); /* called for each of its two timers */
+void gate_add(struct member *member);                                /* it waits for its start */
+struct member *gate_take(shoal_supervisor_t *s);                     /* who starts now; NULL: nobody, yet */
+bool gate_is_empty(const shoal_supervisor_t *s);                     /* nobody waits for a start */
+void gate_clear(shoal_supervisor_t *s);                              /* nobody starts any more */
+
 struct shoal_supervisor {
     uv_loop_t *loop;
     const shoal_spec_t *spec;
@@ -91,13 +111,14 @@ struct shoal_supervisor {
     struct net_stock *stock; /* NULL: none wanted */
     struct sandbox_kit *kit;
     struct hosts *hosts;
+    struct resources *resources;
     struct container_owner owner;
     shoal_subscriber_t *subscribers; /* the callers' */
 
     struct group *groups;   /* owned: one per service of the spec */
     struct member *members; /* owned */
     size_t member_count;
-    struct member *queue, **queue_end;
+    struct gate gate;
     unsigned in_flight, in_flight_max;
     size_t open_members; /* containers and timers that are not closed yet */
     size_t living;       /* members that have not ended for good */
@@ -120,16 +141,32 @@ struct shoal_supervisor {
     size_t sample_next, sample_waiting;
 };
 
+unsigned supervisor_in_flight(const shoal_spec_t *spec); /* starts at the same time */
 void supervisor_publish(shoal_supervisor_t *s, shoal_event_t *event);
 void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 
+/* resources.c: the limits of the host: what the fleet needs of each, what is used, how much there is. */
+struct resources;
+int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_error_t *err); /* s: outlives it */
+void resources_read(struct resources *resources); /* some twenty small files of procfs and kernfs */
+const shoal_resource_t *resources_get(const struct resources *resources, size_t *out_count);
+bool resources_is_estimate(const struct resources *resources, size_t index); /* what does not fit is no certain end */
+shoal_verdict_t resources_judge(const shoal_resource_t *resource, bool estimate); /* pure */
+void resources_close(struct resources *resources);
+
+/* supervisor.c: how many network namespaces are kept ready, per network and then for none: a start or two ahead of what the
+ * fleet can start at once, and no more than it has sandboxes; none where descriptors are short, since it can do without.
+ * wanted: zeroed. Returns their sum. */
+size_t supervisor_stock_wanted(const shoal_supervisor_t *s, size_t *wanted);
+
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
+int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
-void order_queue(shoal_supervisor_t *s, struct member *member);
-void order_release(shoal_supervisor_t *s);                        /* queue every service whose dependencies are met */
-bool order_may_stop(const shoal_supervisor_t *s, size_t service); /* nobody that lives depends on it */
+void order_release(shoal_supervisor_t *s); /* queue every service whose dependencies are met */
+void order_find_stoppable(
+    shoal_supervisor_t *s); /* may_stop of each group: nobody that lives depends on it, or at once */
 
 #endif

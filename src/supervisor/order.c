@@ -18,13 +18,6 @@ static enum verdict judge(const struct group *group, shoal_condition_t condition
     return NEVER;
 }
 
-void order_queue(shoal_supervisor_t *s, struct member *member)
-{
-    member->next_queued = NULL;
-    *s->queue_end = member;
-    s->queue_end = &member->next_queued;
-}
-
 /* A service that will never start: it counts as ended, so that what waits for it is told in turn. */
 static void block(shoal_supervisor_t *s, struct group *group, const char *name, const char *on)
 {
@@ -53,7 +46,7 @@ static bool release_one(shoal_supervisor_t *s, size_t index)
     }
     group->released = true;
     for (size_t i = 0; i < group->count; i++)
-        order_queue(s, &s->members[group->first + i]);
+        gate_add(&s->members[group->first + i]);
     return true;
 }
 
@@ -68,13 +61,13 @@ void order_release(shoal_supervisor_t *s)
     }
 }
 
-bool order_may_stop(const shoal_supervisor_t *s, size_t index)
+void order_find_stoppable(shoal_supervisor_t *s)
 {
-    for (size_t i = 0; i < s->spec->service_count; i++) {
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        s->groups[i].may_stop = true;
+    for (size_t i = 0; i < s->spec->service_count && !s->at_once; i++) {
         const shoal_service_t *service = &s->spec->services[i];
-        for (size_t k = 0; k < service->dependency_count; k++)
-            if (service->dependencies[k].service == index && s->groups[i].living > 0)
-                return false;
+        for (size_t k = 0; k < service->dependency_count && s->groups[i].living > 0; k++)
+            s->groups[service->dependencies[k].service].may_stop = false;
     }
-    return true;
 }

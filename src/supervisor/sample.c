@@ -49,12 +49,28 @@ static void publish_fleet(shoal_supervisor_t *s)
     }
 }
 
+static void publish_host(shoal_supervisor_t *s)
+{
+    shoal_host_sample_t host = {.time_usec = base_realtime_usec(), .project = s->spec->project};
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->on_host == NULL)
+            continue;
+        if (host.resources == NULL) { /* read for whoever listens */
+            resources_read(s->resources);
+            host.resources = resources_get(s->resources, &host.resource_count);
+        }
+        at->on_host(at->data, &host);
+    }
+}
+
 static void finish_if_done(shoal_supervisor_t *s)
 {
     if (s->sample_next < s->member_count || s->sample_waiting > 0)
         return;
     s->sampling = false;
     publish_fleet(s);
+    publish_host(s);
 }
 
 static void on_sampled(void *data, const shoal_sample_t *sample)

@@ -5,12 +5,18 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "supervisor/fleet.h"
 #include "supervisor/inside.h"
 
 /* The loop's own part of a start (clone3, netlink) takes about a millisecond: more at once only make its turns longer. */
 enum { STARTS_IN_FLIGHT = 4 };
+
+unsigned supervisor_in_flight(const shoal_spec_t *spec)
+{
+    return spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+}
 
 int shoal_process_isolate(shoal_error_t *err)
 {
@@ -20,6 +26,17 @@ int shoal_process_isolate(shoal_error_t *err)
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
         return shoal_fail(err, -errno, "make / a slave mount");
     return 0;
+}
+
+uint64_t shoal_process_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    uint64_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* nobody may forbid it up to the hard limit */
+    return before;
 }
 
 const char *shoal_version(void)
@@ -145,15 +162,13 @@ static int open_net(shoal_supervisor_t *s, shoal_error_t *err)
     return net_open(&s->net, s->loop, &options, err);
 }
 
-/* By default a start or two ahead of what the fleet can start at once, and no more than it has sandboxes. */
-static int open_stock(shoal_supervisor_t *s, shoal_error_t *err)
+size_t supervisor_stock_wanted(const shoal_supervisor_t *s, size_t *wanted)
 {
-    size_t none = s->spec->network_count, total = 0;
-    AUTO_FREE size_t *wanted = calloc(none + 1, sizeof *wanted);
-    if (wanted == NULL)
-        return shoal_fail(err, -ENOMEM, "stock of network namespaces");
+    enum { SANDBOX_FDS = 4, OWN_FDS = 128 };
+    size_t none = s->spec->network_count, total = 0, fds = OWN_FDS + NET_STOCK_LENT_MOST;
     for (size_t i = 0; i < s->spec->service_count; i++) {
         const shoal_service_t *service = &s->spec->services[i];
+        fds += SANDBOX_FDS * service->replicas;
         bool bridge = service->network_mode == SHOAL_NETWORK_BRIDGES && service->attachment_count == 1;
         if (bridge)
             wanted[service->attachments[0].network] += service->replicas;
@@ -165,7 +180,21 @@ static int open_stock(shoal_supervisor_t *s, shoal_error_t *err)
         wanted[i] = wanted[i] < most ? wanted[i] : most;
         total += wanted[i];
     }
-    struct net_stock_options options = {.net = s->net, .wanted = wanted, .network_count = none};
+    struct rlimit limit;
+    fds += 2 * total * NET_STOCK_READY_FDS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= fds)
+        return total;
+    memset(wanted, 0, (none + 1) * sizeof *wanted);
+    return 0;
+}
+
+static int open_stock(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    AUTO_FREE size_t *wanted = calloc(s->spec->network_count + 1, sizeof *wanted);
+    if (wanted == NULL)
+        return shoal_fail(err, -ENOMEM, "stock of network namespaces");
+    size_t total = supervisor_stock_wanted(s, wanted);
+    struct net_stock_options options = {.net = s->net, .wanted = wanted, .network_count = s->spec->network_count};
     return total > 0 ? net_stock_open(&s->stock, s->loop, &options, err) : 0;
 }
 
@@ -196,6 +225,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = clear_leftovers(s, err);
     if (code == 0)
         code = check_controllers(s, err);
+    if (code == 0) /* behind the leftovers: what they held is free again */
+        code = check_limits(s, NULL, NULL, err);
     if (code == 0)
         code = open_images(s, err);
     if (code == 0)
@@ -203,7 +234,7 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
     if (code == 0) {
-        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max};
+        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max, s->options.descriptors};
         code = sandbox_kit_open(&s->kit, &kit, err);
     }
     for (size_t i = 0; i < s->spec->service_count && code == 0; i++)
@@ -212,13 +243,16 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = open_net(s, err);
     if (code == 0)
         code = open_stock(s, err);
-    return code == 0 ? hosts_open(&s->hosts, s, err) : code;
+    if (code == 0)
+        code = hosts_open(&s->hosts, s, err);
+    return code == 0 ? resources_open(&s->resources, s, err) : code;
 }
 
 /* Parts are closed one after the other, each step called back by the one before. */
 
 static void free_supervisor(shoal_supervisor_t *s)
 {
+    resources_close(s->resources);
     sandbox_kit_close(s->kit);
     idranges_close(s->ids);
     for (size_t i = 0; i < s->spec->service_count; i++)
@@ -252,6 +286,7 @@ static void close_timers(void *data)
     s->cgroups = NULL;
     uv_close((uv_handle_t *)&s->pump, close_timers_done);
     uv_close((uv_handle_t *)&s->sample_timer, close_timers_done);
+    gate_close(s, close_timers_done);
 }
 
 static void close_cgroups(void *data)
@@ -312,8 +347,7 @@ int shoal_supervisor_open(shoal_supervisor_t **out, uv_loop_t *loop, const shoal
     s->spec = spec;
     s->options = *options;
     s->state.lock_fd = -1;
-    s->queue_end = &s->queue;
-    s->in_flight_max = spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+    s->in_flight_max = supervisor_in_flight(spec);
     fleet_init(s);
     int code = open_parts(s, err);
     if (code == 0) {

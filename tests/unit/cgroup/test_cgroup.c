@@ -469,6 +469,46 @@ static void test_oom_event(void **state)
     close_root(house);
 }
 
+/* The tightest limit on the way up is the one that counts; and looking makes nothing. */
+static void test_room(void **state)
+{
+    struct house *house = *state;
+    struct cgroup_root *look;
+    shoal_error_t err = {0};
+    AUTO_FREE char *before = NULL;
+    assert_int_equal(cgroup_root_look(&look, &err), 0);
+    before = base_format("%s/shoal/%s", look->top, house->project);
+    assert_int_equal(access(before, F_OK), -1);
+    open_root(house);
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        if (cgroup_root_has(house->root, (enum cgroup_controller)i))
+            assert_true(cgroup_root_has(look, (enum cgroup_controller)i));
+    cgroup_root_free(look);
+
+    static const char *const dirs[] = {"outer", "outer/inner", "outer/inner/leaf"};
+    for (size_t i = 0; i < COUNT(dirs); i++)
+        assert_int_equal(mkdirat(house->root->dir_fd, dirs[i], 0755), 0);
+    static const struct {
+        const char *outer, *inner;
+        uint64_t used, limit;
+    } rows[] = {{"3", "100", 2, 3}, {"100", "2", 1, 2}, {"1", "1", 2, 1}, {"50", "max", 2, 50}};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(cgroup_file_write(house->root->dir_fd, "outer/cgroup.max.descendants", rows[i].outer, NULL),
+                         0);
+        assert_int_equal(
+            cgroup_file_write(house->root->dir_fd, "outer/inner/cgroup.max.descendants", rows[i].inner, NULL), 0);
+        AUTO_FREE char *top = base_format("%s/outer/inner", house->root->path);
+        struct cgroup_root root = {.top = top, .mount_length = house->root->mount_length};
+        struct cgroup_room room;
+        cgroup_read_room(&root, &room);
+        if (room.descendants != rows[i].used || room.descendants_max != rows[i].limit)
+            fail_msg("row %zu: %llu of %llu", i, (unsigned long long)room.descendants,
+                     (unsigned long long)room.descendants_max);
+    }
+    assert_int_equal(cgroup_tree_remove(house->root->dir_fd, "outer"), 0);
+    close_root(house);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +518,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_owner, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_delegated, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bad_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pids_event, set_up, tear_down),

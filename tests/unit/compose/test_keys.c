@@ -400,6 +400,18 @@ static const struct row file_rows[] = {
      "2:11: error: x-shoal.degrade: \"3\" is neither true nor false\n"
      "2:23: error: x-shoal.starts_in_flight: 2000 is out of range; it goes from 1 to 1024\n"
      "2:47: error: x-shoal.shard: unknown key\n"},
+    {"services: {a: {image: builtin:busybox}}\nx-shoal: {governor: {rate: 0, burst: x, lest: 1, pressure: {cpu: 101, "
+     "net: "
+     "1}}}",
+     "2:22: error: x-shoal.governor.rate: 0 is out of range; it goes from 1 to 1000000\n"
+     "2:31: error: x-shoal.governor.burst: \"x\" is not a whole number\n"
+     "2:41: error: x-shoal.governor.lest: unknown key; did you mean \"least\"?\n"
+     "2:61: error: x-shoal.governor.pressure.cpu: 101 is out of range; it goes from 1 to 100\n"
+     "2:71: error: x-shoal.governor.pressure.net: unknown key\n"},
+    {"services: {a: {image: builtin:busybox}}\nx-shoal: {governor: fast}",
+     "2:11: error: x-shoal.governor: takes a mapping, or off\n"},
+    {"services: {a: {image: builtin:busybox}}\nx-shoal: {governor: }",
+     "2:11: error: x-shoal.governor: has no value; it takes a mapping\n"},
     {"services: {a: {image: builtin:busybox}}\nvolumes: {v: {external: true, driver: nfs}}\nnetworks: {n: {external: "
      "true}}",
      "2:15: error: volumes.v.external: external volumes are not supported yet; write name: and leave external away: a "

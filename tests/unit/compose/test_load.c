@@ -55,7 +55,8 @@ static void shared_nodes(void **state)
                                    "  three: *b\n"
                                    "networks: {unused: , n: {name: N, ipam: {config: [{subnet: 10.1.0.0/24, gateway: "
                                    "10.1.0.9}]}, x-shoal: {shard: 4}}}\n"
-                                   "x-shoal: {degrade: true, starts_in_flight: 8, restart: {backoff: 1s}}\n",
+                                   "x-shoal: {degrade: true, starts_in_flight: 8, restart: {backoff: 1s},\n"
+                                   "  governor: {rate: 50, burst: 5, least: 2, pressure: {cpu: 90, io: 70}}}\n",
                                    &findings);
     assert_string_equal(findings, "");
     assert_non_null(spec);
@@ -80,6 +81,8 @@ static void shared_nodes(void **state)
     assert_int_equal(one->restart.first_ms, 1000);
     assert_true(spec->degrade);
     assert_int_equal(spec->starts_in_flight, 8);
+    const shoal_governor_t wanted = {.rate = 50, .burst = 5, .least = 2, .cpu = 90, .io = 70};
+    assert_memory_equal(&spec->governor, &wanted, sizeof wanted);
     /* of the networks those in use: n and the implied default */
     assert_int_equal(spec->network_count, 2);
     const shoal_network_t *n = &spec->networks[one->attachments[0].network];
@@ -246,6 +249,22 @@ static void names_tree(void **state)
     names_free(&names);
 }
 
+static void governor_off(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"off", "false", "'off'"};
+    for (size_t i = 0; i < COUNT(words); i++) {
+        AUTO_FREE char *text = base_format("services: {a: {image: builtin:busybox}}\nx-shoal: {governor: %s}\n",
+                                           words[i]);
+        char *findings;
+        shoal_spec_t *spec = load_text(text, &findings);
+        assert_string_equal(findings, "");
+        assert_true(spec->governor.off);
+        free(findings);
+        shoal_spec_free(spec);
+    }
+}
+
 static void manual(void **state)
 {
     (void)state;
@@ -261,6 +280,7 @@ static void manual(void **state)
                                          "*privileged* (bool) -- refused\n",
                                          "## services.NAME.deploy.restart\\_policy",
                                          "## x-shoal.restart",
+                                         "## x-shoal.governor.pressure",
                                          "## networks.NAME.ipam.config.N",
                                          "## services.NAME.logging.options",
                                          "## services.NAME.volumes.N.tmpfs",
@@ -276,7 +296,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(project_names), cmocka_unit_test(shared_nodes), cmocka_unit_test(hostile_files),
         cmocka_unit_test(real_files),    cmocka_unit_test(bad_fleets),   cmocka_unit_test(names_tree),
-        cmocka_unit_test(manual),
+        cmocka_unit_test(manual),        cmocka_unit_test(governor_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,11 @@ static void events(void **state)
          EVENT("connect", ",\"network\":\"demo_front\",\"address\":\"10.5.0.7\"")},
         {{.kind = SHOAL_EVENT_NETWORK_DISCONNECT, .network = "demo_front", .address = 0xfffefdfc},
          EVENT("disconnect", ",\"network\":\"demo_front\",\"address\":\"255.254.253.252\"")},
+        {{.kind = SHOAL_EVENT_THROTTLE, .throttle = {1, "crashed", "cpu", 87.256, 80, 42, 311}},
+         EVENT("throttle", ",\"state\":\"slow\",\"starts\":\"crashed\",\"reason\":\"cpu\",\"pressure\":87.26,"
+                           "\"limit\":80.00,\"rate\":42.00,\"waiting\":311")},
+        {{.kind = SHOAL_EVENT_THROTTLE, .throttle = {0, "all", "rate", -1, -1, 50, 0}},
+         EVENT("throttle", ",\"state\":\"open\",\"starts\":\"all\",\"reason\":\"rate\",\"rate\":50.00,\"waiting\":0")},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         shoal_event_t event = rows[i].event;
@@ -209,14 +214,38 @@ static void fleet_supervisor_and_gap(void **state)
     text_free(&out);
 }
 
+static void hosts(void **state)
+{
+    (void)state;
+    const shoal_resource_t resources[] = {
+        {.name = "RLIMIT_NOFILE", .needed = 4096, .used = 45, .limit = 20000},
+        {.name = "kernel.threads-max", .needed = 3, .used = 1, .limit = SHOAL_ABSENT},
+        {.name = "fs.epoll.max_user_watches", .needed = 9, .used = SHOAL_ABSENT, .limit = 10},
+        {.name = "BR_MAX_PORTS", .network = "front", .needed = 2, .used = 0, .limit = 1023},
+        {.name = "addresses", .network = "front", .needed = 2, .used = 1, .limit = 253},
+        {.name = "BR_MAX_PORTS", .network = "back", .needed = 1, .used = 1, .limit = 1023},
+    };
+    struct text out = {0};
+    ndjson_host(&out, &(shoal_host_sample_t){TIME, "demo", COUNT(resources), resources});
+    ndjson_host(&out, &(shoal_host_sample_t){TIME, "demo", 1, resources});
+    assert_string_equal(
+        out.bytes,
+        HEAD(
+            "host") ",\"project\":\"demo\",\"limits\":{\"RLIMIT_NOFILE\":{\"used\":45,\"limit\":20000,\"needed\":4096},"
+                    "\"fs.epoll.max_user_watches\":{\"limit\":10,\"needed\":9}},\"networks\":{\"front\":{"
+                    "\"BR_MAX_PORTS\":{\"used\":0,\"limit\":1023,\"needed\":2},"
+                    "\"addresses\":{\"used\":1,\"limit\":253,\"needed\":2}},"
+                    "\"back\":{\"BR_MAX_PORTS\":{\"used\":1,\"limit\":1023,\"needed\":1}}}}\n" HEAD(
+                        "host") ",\"project\":\"demo\",\"limits\":{\"RLIMIT_NOFILE\":{\"used\":45,\"limit\":20000,"
+                                "\"needed\":4096}}}\n");
+    text_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),
-        cmocka_unit_test(names),
-        cmocka_unit_test(signals),
-        cmocka_unit_test(samples),
-        cmocka_unit_test(fleet_supervisor_and_gap),
+        cmocka_unit_test(events), cmocka_unit_test(names),   cmocka_unit_test(signals),
+        cmocka_unit_test(hosts),  cmocka_unit_test(samples), cmocka_unit_test(fleet_supervisor_and_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
