@@ -36,6 +36,9 @@ class Turn:
         return (max(self.markers) - min(self.markers)) / (len(self.markers) - 1)
 
 
+REST_SECONDS, REST_INTERVAL = "0.6", "100ms"
+
+
 def new_nonce():
     return secrets.token_hex(8)
 
@@ -43,9 +46,10 @@ def new_nonce():
 class Shoal:
     """A chain of services in one `shoal up`: each starts when the one before it has ended."""
 
-    def __init__(self, host, name, does, network=True, x_service=None, x_fleet=None, per_turn=20):
+    def __init__(self, host, name, does, network=True, x_service=None, x_fleet=None, per_turn=20, prove=None):
+        """prove: given the fleet's records and how many sandboxes there are, a complaint when the starts were not of this kind."""
         self.host, self.name, self.does, self.per_turn = host, name, does, per_turn
-        self.network, self.x_service, self.x_fleet = network, x_service, x_fleet
+        self.network, self.x_service, self.x_fleet, self.prove = network, x_service, x_fleet, prove
 
     def version(self):
         return subprocess.run([SHOAL, "version"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
@@ -55,12 +59,19 @@ class Shoal:
 
     def turn(self, count):
         nonce, turn = new_nonce(), Turn()
-        services = chain(self.host, nonce, count, network=self.network, x_shoal=self.x_service)
-        fleet = Fleet(self.host, self.name.replace(" ", "-"), services, x_shoal=self.x_fleet)
+        # the rest before the chain is the pools' chance to fill, and the same for every kind of start
+        services = {"rest": service(self.host, ["/bin/busybox", "sleep", REST_SECONDS], network=self.network),
+                    **chain(self.host, nonce, count, after="rest", network=self.network, x_shoal=self.x_service)}
+        fleet = Fleet(self.host, self.name.replace(" ", "-"), services, x_shoal=self.x_fleet, interval=REST_INTERVAL)
         fleet.wait()
-        markers = check_markers(fleet.said(), nonce, count)
+        complaint = self.prove(fleet.records, count) if self.prove else None
+        if complaint:
+            raise Failure(f"{self.name}: {complaint}")
+        markers = check_markers(fleet.said("life"), nonce, count)
         starts = {record["service"]: record for record in fleet.events("start")}
         for record in fleet.events("die"):
+            if record["service"] == "rest":
+                continue
             if record["exitCode"] != 0:
                 raise Failure(f"{self.name}: {record['container']} ended with {record['exitCode']}")
             start = starts[record["service"]]

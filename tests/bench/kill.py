@@ -49,7 +49,7 @@ def measure_dirty(host, options, say):
     for number in range(count):
         nonce = new_nonce()
         script = f"dd if=/dev/zero of=/dirty bs=1M count={mib} 2>/dev/null && exec /marker {nonce}-0 /bin/busybox sleep {LONG}"
-        fleet = Fleet(host, "dirty", {"a": service(host, ["/bin/sh", "-c", script], network=False)}, live=True)
+        fleet = Fleet(host, "dirty", {"a": service(host, ["/bin/sh", "-c", script])}, live=True)
         fleet.until_started(1)
         host.wait(lambda: any(line.startswith(f"{nonce}-0 ") for line in fleet.said()), "the written file")
         dirty = dirty_mib()

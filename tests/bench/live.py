@@ -2,6 +2,7 @@
 from contenders import new_nonce
 from figures import Failure, check_markers, spread
 from fleet import LONG, Fleet, chain, service
+from goals import NOT_ASKED
 from host import read
 
 LEVELS, QUICK_LEVELS = (0, 100, 1000, 3000), (0, 5)
@@ -15,11 +16,12 @@ def stages(host, nonce, levels, probes):
     """One fleet: at each level of sleepers a rest of a second, then a chain of starts. [(level, prefix of its services)]"""
     services, prefixes, after, below = {}, [], None, 0
     for level in levels:
+        condition = "service_completed_successfully"
         if level > below:
             services[f"sleepers{level}"] = service(host, ["/bin/busybox", "sleep", LONG], after=after, scale=level - below)
-            services[f"rest{level}"] = service(host, ["/bin/busybox", "sleep", "1"], after=f"sleepers{level}",
-                                               condition="service_started")
-            after, below = f"rest{level}", level
+            after, below, condition = f"sleepers{level}", level, "service_started"
+        services[f"rest{level}"] = service(host, ["/bin/busybox", "sleep", "1"], after=after, condition=condition)
+        after = f"rest{level}"
         prefix = f"at{level}x"
         services.update(chain(host, f"{nonce}{level:04x}", probes, prefix=prefix, after=after))
         after = f"{prefix}{probes - 1:04d}"
@@ -45,7 +47,8 @@ def one_pass(host, levels, probes, starts):
 
 def measure(host, options, say):
     levels, probes, passes = (QUICK_LEVELS, 3, 1) if options.quick else (LEVELS, 50, 2)
-    starts, not_run = {level: [] for level in levels}, {}
+    starts = {level: [] for level in levels}
+    not_run = {f"live.ratios.{level}": NOT_ASKED for level in LEVELS if level not in levels}
     for number in range(passes):
         while levels:
             try:

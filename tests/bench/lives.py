@@ -17,6 +17,18 @@ RATIOS = (("cold", "cold_to_crun", "shoal", "crun", "life"),
 PEERS_OF = {"cold": ("crun", "runc", "nspawn", "podman", "ctr"), "none": ("bwrap", "nsjail"), "warm": ("crun",)}
 
 
+def all_were_parked(records, count):
+    """Before the first of the chain started, all of it waited just before execve."""
+    most = max((record.get("parked", 0) for record in records if record["type"] == "fleet"), default=0)
+    return None if most >= count else f"{most} of {count} were parked"
+
+
+def some_were_ready(records, count):
+    """The pool was filled; how much of it served is the supervisor's to decide, as in use."""
+    most = max((record.get("pool", {}).get("ready", 0) for record in records if record["type"] == "fleet"), default=0)
+    return None if most > 0 else "no namespace was ever ready"
+
+
 def make_ours(host, sets):
     """Our own contenders for these sets, and why one is left out."""
     made, left_out = [], {}
@@ -30,11 +42,13 @@ def make_ours(host, sets):
         made.append(OneShot(host))
     if sets & {"warm"}:
         if has_pool:
-            made.append(Shoal(host, "shoal pooled", "the same, from the pool of network namespaces with their links"))
+            made.append(Shoal(host, "shoal pooled", "the same, from the pool of network namespaces with their links",
+                              prove=some_were_ready))
         else:
             left_out["shoal pooled"] = f"{NOT_BUILT} x-shoal.pool"
         if knows(host, x_service={"warm": 1}):
-            made.append(Shoal(host, "shoal warm", "the same, parked just before execve", x_service={"warm": 1}, x_fleet=cold))
+            made.append(Shoal(host, "shoal warm", "the same, parked just before execve", x_service={"warm": 1}, x_fleet=cold,
+                              prove=all_were_parked))
         else:
             left_out["shoal warm"] = f"{NOT_BUILT} x-shoal.warm of a service"
     if sets & {"none"}:
