@@ -294,10 +294,10 @@ static void put_tree(struct program *program, const struct range *ranges, size_t
 
 static void put_machine(struct program *program, const struct machine *machine)
 {
-    struct range ranges[NUMBERS + 1];
-    size_t count = 0;
-    for (uint32_t number = 0; number < NUMBERS; number++)
-        if (count == 0 || ranges[count - 1].verdict != machine->verdicts[number])
+    struct range ranges[NUMBERS + 1] = {{0, machine->verdicts[0]}};
+    size_t count = 1;
+    for (uint32_t number = 1; number < NUMBERS; number++)
+        if (ranges[count - 1].verdict != machine->verdicts[number])
             ranges[count++] = (struct range){number, machine->verdicts[number]};
     if (ranges[count - 1].verdict != VERDICT_ENOSYS) /* x32's numbers too, which have bit 30 set */
         ranges[count++] = (struct range){NUMBERS, VERDICT_ENOSYS};

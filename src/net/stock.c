@@ -86,9 +86,10 @@ static void hand_over(struct net_stock *stock, struct net_namespace *namespace)
 
 static void free_namespace(struct net_namespace *namespace)
 {
+    struct shard *shard = namespace->shard;
     namespace_drop(namespace);
-    if (namespace->shard != NULL)
-    namespace->shard->spares--;
+    if (shard != NULL)
+        shard->spares--;
     free(namespace);
 }
 
