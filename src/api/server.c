@@ -30,6 +30,7 @@ struct api {
     struct client *clients;
     struct request *requests;
     uint64_t slice_until_usec;
+    bool run_again; /* a client has gone in the run that is under way */
     bool closing;
     unsigned parts_open;
     void (*close_cb)(void *data);
@@ -61,9 +62,10 @@ static void run(struct api *api)
 {
     resume_all(api, REQUEST_PAUSED);
     api->slice_until_usec = base_monotonic_usec() + SLICE_USEC;
+    api->run_again = false;
     (void)MHD_run(api->daemon);
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    if (!is_any(api, REQUEST_PAUSED) && MHD_get_timeout(api->daemon, &wait_ms) != MHD_YES)
+    if (!api->run_again && !is_any(api, REQUEST_PAUSED) && MHD_get_timeout(api->daemon, &wait_ms) != MHD_YES)
         (void)uv_timer_stop(&api->turn);
     else /* never 0: libuv would run the timer again before it looks at anything else */
         (void)uv_timer_start(&api->turn, on_turn, wait_ms > 0 ? wait_ms : 1, 0);
@@ -98,6 +100,9 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 {
     struct api *api = data;
     struct client *client = *state;
+    /* With as many clients as are let in the daemon does not listen; it does again at the beginning of a run, and clients go at
+     * the end of one. */
+    api->run_again |= code == MHD_CONNECTION_NOTIFY_CLOSED;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         client = info != NULL ? calloc(1, sizeof *client) : NULL;

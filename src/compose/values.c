@@ -312,7 +312,7 @@ int value_duration(const char *text, int64_t *out_ns)
 /* A whole number of `unit` and a fraction without zeros at its end. */
 static void put_fraction(struct text *out, uint64_t value, uint64_t unit, const char *name)
 {
-    char digits[16];
+    char digits[24];
     text_add_format(out, "%llu", (unsigned long long)(value / unit));
     uint64_t rest = value % unit;
     if (rest > 0) {

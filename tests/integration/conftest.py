@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import signal
 
 import pytest
 
@@ -13,6 +14,8 @@ CLEAN_SECONDS = 10  # network namespaces and cgroups are taken down by the kerne
 
 def pytest_configure(config):
     machine.become_subreaper()
+    # Run in the background, we were told to ignore it; a shell that is told so too cannot trap it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
