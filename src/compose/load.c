@@ -78,7 +78,8 @@ static const struct key fleet_x_keys[] = {
     {"degrade", .read = read_flag, .offset = offsetof(shoal_spec_t, degrade), .form = "bool",
      .doc = "Go on without the limits that this host cannot carry out, and say so. Default: refuse."},
     {"starts_in_flight", .read = read_in_flight, .min = 1, .max = 1024, .form = "number",
-     .doc = "Containers that are started at the same time, 1 to 1024."},
+     .doc =
+         "Containers that are started at the same time, 1 to 1024. Default: as many as shoal has processors, 2 to 8."},
     {"pool", .read = read_pool, .min = 0, .max = 64, .form = "number",
      .doc = "Network namespaces with their link that are kept ready, for each network, 0 to 64. Default: twice "
             "starts_in_flight, and no more than there are sandboxes on it."},

@@ -10,12 +10,20 @@
 #include "supervisor/fleet.h"
 #include "supervisor/inside.h"
 
-/* The loop's own part of a start (clone3, netlink) takes about a millisecond: more at once only make its turns longer. */
-enum { STARTS_IN_FLIGHT = 4 };
+/* The loop's own part of a start (clone3, netlink) takes about a millisecond, and what it has started competes with it for the
+ * processors: more at once than there are make nothing faster and the loop's turns longer. */
+enum { STARTS_LEAST = 2, STARTS_MOST = 8 };
+
+static unsigned default_starts(void)
+{
+    cpu_set_t ours;
+    int count = sched_getaffinity(0, sizeof ours, &ours) == 0 ? CPU_COUNT(&ours) : STARTS_LEAST;
+    return count < STARTS_LEAST ? STARTS_LEAST : count > STARTS_MOST ? STARTS_MOST : (unsigned)count;
+}
 
 unsigned supervisor_in_flight(const shoal_spec_t *spec)
 {
-    return spec->starts_in_flight > 0 ? spec->starts_in_flight : STARTS_IN_FLIGHT;
+    return spec->starts_in_flight > 0 ? spec->starts_in_flight : default_starts();
 }
 
 int shoal_process_isolate(shoal_error_t *err)

@@ -188,7 +188,10 @@ class Fleet:
     def count_sandboxes(self):
         """Cgroups and writable layers of sandboxes that are still there."""
         inside = os.path.join(self.cgroup, "shoal", PROJECT)
-        cgroups = [entry for entry in os.scandir(inside) if entry.is_dir()] if os.path.isdir(inside) else []
+        try:
+            cgroups = [entry for entry in os.scandir(inside) if entry.is_dir()]
+        except FileNotFoundError:  # gone, perhaps while we looked
+            cgroups = []
         return len(cgroups) + len(glob.glob(f"{self.root_dir}/containers/{PROJECT}/*"))
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import shoal
 
-HEAD = "name: demo\nx-shoal: {degrade: true, pool: 0}\nservices:\n"
+HEAD = "name: demo\nx-shoal: {degrade: true, pool: 0, starts_in_flight: 4}\nservices:\n"
 
 
 def fleet_file(folder, text):
