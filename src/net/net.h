@@ -95,7 +95,7 @@ enum {
     NET_STOCK_MOST = 64,     /* of one kind may be wanted; what comes back may make that twice as many */
     NET_STOCK_READY_FDS = 2, /* descriptors of each that is ready */
     NET_STOCK_LENT_MOST =
-        64, /* lent ones that may come back, with a descriptor each; older ones end with their sandboxes */
+        32, /* lent ones that may come back, with a descriptor each; older ones end with their sandboxes */
 };
 
 /* Returns 0, -ENOMEM, -EAGAIN no thread. The stock fills by itself. */

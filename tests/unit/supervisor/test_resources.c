@@ -83,7 +83,7 @@ static void adds_up(void **state)
     assert_int_equal(resources_open(&resources, &s, NULL), 0);
     enum {
         OWN = 64 + 4 * 8,
-        STOCK = 2 * (3 + 3) * 2 + 64
+        STOCK = 2 * (3 + 3) * 2 + 32
     }; /* b and c have one network or none: three ready for each */
     assert_int_equal(needed(resources, "RLIMIT_NOFILE", NULL), 110 * 4 + 5 * 2 + OWN + STOCK);
     assert_int_equal(needed(resources, "fs.epoll.max_user_watches", NULL), 110 * 3 + 5);
