@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def failure(report):
+    """Where it failed and what was found, in few lines."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return f"{report.when}: {str(report.longrepr)[-600:]}"
+    return f"{report.when}: {os.path.basename(crash.path)}:{crash.lineno}: {crash.message[:600]}"
+
+
 def pytest_runtest_logreport(report):
     """One JSON line for each phase that says something, for tests/run."""
     path = os.environ.get("SHOAL_TEST_RESULTS")
@@ -34,6 +42,8 @@ def pytest_runtest_logreport(report):
     line = {"test": report.nodeid, "outcome": report.outcome}
     if report.skipped and isinstance(report.longrepr, tuple):
         line["reason"] = report.longrepr[2]
+    if report.failed:
+        line["reason"] = failure(report)
     with open(path, "a") as out:
         out.write(json.dumps(line) + "\n")
 
