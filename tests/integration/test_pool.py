@@ -105,11 +105,15 @@ def test_a_namespace_with_a_connection_winding_down_is_not_used_again(fleet):
               "cat /proc/net/tcp; exec sleep 1000")
     started = fleet(head(", pool: 1") + service("a", script, "    restart: always\n"), "--interval", "100ms")
     started.wait_event("start", container="demo-a-1")
+
+    def wait_winding_down(count):
+        shoal.wait_for(lambda: sum(" 06 00000000:" in r["log"] for r in started.log_records("demo-a-1")) >= count,
+                       what="a connection in TIME_WAIT")
+    wait_winding_down(1)
     for start in range(2, 5):
         wait_pool(started, lambda pool: pool["ready"] > 0)
         assert is_of_the_stock(kill_and_wait(started, "demo-a-1", start))
-        shoal.wait_for(lambda: sum(" 06 00000000:" in r["log"] for r in started.log_records("demo-a-1")) >= start - 1,
-                       what="a connection in TIME_WAIT")
+        wait_winding_down(start)
     assert wait_pool(started, lambda pool: True)["pool"]["reused"] == 0
     started.stop()
 
