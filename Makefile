@@ -7,9 +7,10 @@ BUILD   ?= build$(if $(SAN),-san)
 VERSION := 0.1.0
 prefix  ?= /usr/local
 
-# PACKAGES is what libshoal needs; the program's own rooms need more.
+# PACKAGES is what libshoal needs; the program's own rooms need more, and load some of it at run time (src/api/mhd.h).
 PACKAGES         := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
-PROGRAM_PACKAGES := $(PACKAGES) libmicrohttpd jansson ncursesw
+PROGRAM_PACKAGES := $(PACKAGES) jansson ncursesw
+LOADED_PACKAGES  := libmicrohttpd
 FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \
             -DSHOAL_INIT_IMAGE='"$(BUILD)/shoal-init"'
 WARNINGS := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings \
@@ -21,7 +22,7 @@ HARDEN   := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=unde
 LDSAN    := -fsanitize=$(SAN)
 endif
 # pkg-config is asked once, when the first rule needs it: `make run` may have to install it before.
-PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PROGRAM_PACKAGES)))$(PKG_CFLAGS)
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PROGRAM_PACKAGES) $(LOADED_PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PROGRAM_PACKAGES)))$(PKG_LIBS)
 LIB_LIBS    = $(eval LIB_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(LIB_LIBS)
 CFLAGS_ALL  = -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(FAMILIES) $(EXTRA) $(PKG_CFLAGS) $(CFLAGS)

@@ -2,9 +2,8 @@
 #ifndef API_INSIDE_H
 #define API_INSIDE_H
 
-#include <microhttpd.h>
-
 #include "api/api.h"
+#include "api/mhd.h"
 #include "base/base.h"
 #include "metrics/openmetrics.h"
 

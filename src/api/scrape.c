@@ -94,20 +94,20 @@ static enum MHD_Result answer(struct request *request, struct snapshot *snapshot
     struct stream *stream = calloc(1, sizeof *stream);
     if (stream == NULL)
         return MHD_NO;
-    const char *accept = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
+    const char *accept = mhd.lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
     *stream = (struct stream){
         .request = request, .snapshot = snapshot_share(snapshot), .dialect = scrape_dialect(accept)};
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream,
+    struct MHD_Response *response = mhd.create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream,
                                                                       stream, free_stream);
     if (response == NULL) {
         free_stream(stream);
         return MHD_NO;
     }
-    enum MHD_Result result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+    enum MHD_Result result = mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                                                      openmetrics_content_type(stream->dialect));
     if (result == MHD_YES)
-        result = MHD_queue_response(request->connection, MHD_HTTP_OK, response);
-    MHD_destroy_response(response); /* the connection has its own hold of it */
+        result = mhd.queue_response(request->connection, MHD_HTTP_OK, response);
+    mhd.destroy_response(response); /* the connection has its own hold of it */
     return result;
 }
 

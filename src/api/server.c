@@ -54,7 +54,7 @@ static void resume_all(struct api *api, int pace)
     for (struct request *request = api->requests; request != NULL; request = request->next)
         if ((int)request->pace == pace) {
             request->pace = REQUEST_GOES_ON;
-            MHD_resume_connection(request->connection);
+            mhd.resume_connection(request->connection);
         }
 }
 
@@ -63,9 +63,9 @@ static void run(struct api *api)
     resume_all(api, REQUEST_PAUSED);
     api->slice_until_usec = base_monotonic_usec() + SLICE_USEC;
     api->run_again = false;
-    (void)MHD_run(api->daemon);
+    (void)mhd.run(api->daemon);
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    if (!api->run_again && !is_any(api, REQUEST_PAUSED) && MHD_get_timeout(api->daemon, &wait_ms) != MHD_YES)
+    if (!api->run_again && !is_any(api, REQUEST_PAUSED) && mhd.get_timeout(api->daemon, &wait_ms) != MHD_YES)
         (void)uv_timer_stop(&api->turn);
     else /* never 0: libuv would run the timer again before it looks at anything else */
         (void)uv_timer_start(&api->turn, on_turn, wait_ms > 0 ? wait_ms : 1, 0);
@@ -104,7 +104,7 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
      * the end of one. */
     api->run_again |= code == MHD_CONNECTION_NOTIFY_CLOSED;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *info = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
         client = info != NULL ? calloc(1, sizeof *client) : NULL;
         if (client == NULL)
             return; /* no memory to watch it: MHD's own time-out remains */
@@ -152,7 +152,7 @@ static enum MHD_Result on_header(void *data, enum MHD_ValueKind kind, const char
 static bool is_doubtful(struct MHD_Connection *connection)
 {
     struct head head = {0};
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, on_header, &head);
+    (void)mhd.get_connection_values(connection, MHD_HEADER_KIND, on_header, &head);
     return head.doubtful || head.lengths + head.encodings > 1;
 }
 
@@ -207,7 +207,7 @@ static void on_request_over(void *data, struct MHD_Connection *connection, void 
     if (request == NULL)
         return;
     *state = NULL;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *info = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct client *client = info != NULL ? info->socket_context : NULL;
     if (client != NULL)
         client->since_usec = base_monotonic_usec();
@@ -221,26 +221,26 @@ static void on_request_over(void *data, struct MHD_Connection *connection, void 
 
 enum MHD_Result request_answer(struct request *request, unsigned status, const char *text)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+    struct MHD_Response *response = mhd.create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
                                                                     MHD_RESPMEM_MUST_COPY);
     if (response == NULL)
         return MHD_NO;
-    enum MHD_Result result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+    enum MHD_Result result = mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
                                                      "text/plain; charset=utf-8");
     if (status == MHD_HTTP_METHOD_NOT_ALLOWED && result == MHD_YES)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+        result = mhd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
     if (status == MHD_HTTP_BAD_REQUEST && result == MHD_YES) /* nobody knows where the next request begins */
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+        result = mhd.add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     if (result == MHD_YES)
-        result = MHD_queue_response(request->connection, status, response);
-    MHD_destroy_response(response);
+        result = mhd.queue_response(request->connection, status, response);
+    mhd.destroy_response(response);
     return result;
 }
 
 void request_suspend(struct request *request)
 {
     request->pace = REQUEST_SUSPENDED;
-    MHD_suspend_connection(request->connection);
+    mhd.suspend_connection(request->connection);
 }
 
 void request_resume(struct request *request)
@@ -248,7 +248,7 @@ void request_resume(struct request *request)
     if (request->pace != REQUEST_SUSPENDED)
         return;
     request->pace = REQUEST_GOES_ON;
-    MHD_resume_connection(request->connection);
+    mhd.resume_connection(request->connection);
     (void)uv_timer_start(&request->api->turn, on_turn, 0, 0);
 }
 
@@ -257,7 +257,7 @@ bool request_pause(struct request *request)
     if (base_monotonic_usec() < request->api->slice_until_usec)
         return false;
     request->pace = REQUEST_PAUSED;
-    MHD_suspend_connection(request->connection);
+    mhd.suspend_connection(request->connection);
     return true;
 }
 
@@ -288,14 +288,14 @@ static void on_part_closed(uv_handle_t *part)
     struct api *api = part->data;
     if (--api->parts_open > 0)
         return;
-    MHD_stop_daemon(api->daemon); /* behind the poll handle that watched its epoll; closes what clients are left */
+    mhd.stop_daemon(api->daemon); /* behind the poll handle that watched its epoll; closes what clients are left */
     release(api);
 }
 
 static int start_daemon(struct api *api, shoal_error_t *err)
 {
     /* No logger: a message of MHD's would be written to stderr, which may wait. */
-    api->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, api,
+    api->daemon = mhd.start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, api,
                                    MHD_OPTION_LISTEN_SOCKET, api->listener.fd, MHD_OPTION_CONNECTION_LIMIT,
                                    (unsigned)CLIENTS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_BYTES,
                                    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(PATIENCE_MS / 1000),
@@ -313,18 +313,22 @@ int api_open(struct api **out, uv_loop_t *loop, const struct api_options *option
     if (api == NULL)
         return shoal_fail(err, -ENOMEM, "listen on %s", options->address);
     api->collector = options->collector;
-    int code = listener_open(&api->listener, options->address, err);
+    int code = mhd_load(err);
+    if (code < 0)
+        (void)shoal_within(err, "listen on %s", options->address);
+    else
+        code = listener_open(&api->listener, options->address, err);
     if (code < 0) {
         free(api);
         return code;
     }
     code = start_daemon(api, err);
-    const union MHD_DaemonInfo *info = code == 0 ? MHD_get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    const union MHD_DaemonInfo *info = code == 0 ? mhd.get_daemon_info(api->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (code == 0)
         code = info == NULL ? -ENOTSUP : uv_poll_init(loop, &api->poll, info->epoll_fd);
     if (code < 0) {
         if (api->daemon != NULL) {
-            MHD_stop_daemon(api->daemon);
+            mhd.stop_daemon(api->daemon);
             (void)shoal_fail(err, code, "listen on %s: epoll", options->address);
         }
         release(api);
@@ -355,7 +359,7 @@ void api_close(struct api *api, void (*cb)(void *data), void *data)
     api->closing = true;
     resume_all(api, REQUEST_SUSPENDED);
     resume_all(api, REQUEST_PAUSED);
-    (void)MHD_run(api->daemon); /* they get their answer, as far as the socket takes it at once */
+    (void)mhd.run(api->daemon); /* they get their answer, as far as the socket takes it at once */
     resume_all(api, REQUEST_PAUSED);
     uv_close((uv_handle_t *)&api->poll, on_part_closed);
     uv_close((uv_handle_t *)&api->turn, on_part_closed);

@@ -49,6 +49,14 @@ static void show_line(struct text *out, const shoal_position_t *at)
     text_free(&mark);
 }
 
+static bool is_terminal(void)
+{
+    static int known = -1; /* a file may have a thousand findings */
+    if (known < 0)
+        known = isatty(STDERR_FILENO);
+    return known;
+}
+
 void cmd_diagnose(void *data, shoal_severity_t severity, const shoal_position_t *at, const char *text)
 {
     struct text *out = data;
@@ -59,7 +67,7 @@ void cmd_diagnose(void *data, shoal_severity_t severity, const shoal_position_t 
         return;
     }
     text_add_format(out, "%s:%d:%d: %s%s\n", file, at->line, at->column, word, text);
-    if (isatty(STDERR_FILENO))
+    if (is_terminal())
         show_line(out, at);
 }
 

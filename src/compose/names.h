@@ -1,4 +1,4 @@
-/* Names to numbers. A balanced tree, not a hash: no choice of names makes it slow. Names are borrowed. */
+/* Names to numbers. Names are borrowed. */
 #ifndef COMPOSE_NAMES_H
 #define COMPOSE_NAMES_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 struct names {
-    void *root; /* owned, tsearch(3) */
-    size_t count;
+    struct name_slot *slots; /* owned */
+    size_t count, room;      /* room: a power of two */
 };
 
 /* Put name in. Returns 1 it is new, 0 it was there (its number then stands in *out_before and stays), -ENOMEM. */

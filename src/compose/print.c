@@ -198,8 +198,8 @@ void print_json(struct load *load, struct text *out, const struct node *root, en
 /* Words that YAML 1.1 readers take for true, false or nothing: quoted, for them. */
 static bool is_old_word(const char *text)
 {
-    if (text[0] != '\0' && text[1] != '\0' && text[2] != '\0' && text[3] != '\0')
-        return false; /* none is longer than three letters */
+    if (strchr("yYnNoO<=", text[0]) == NULL || strlen(text) > 3)
+        return false;
     static const char *const words[] = {"y",  "Y",  "yes", "Yes", "YES", "n",   "N",  "no", "No", "NO",
                                         "on", "On", "ON",  "off", "Off", "OFF", "<<", "=",  NULL};
     for (size_t i = 0; words[i] != NULL; i++)

@@ -1,5 +1,4 @@
 /* Types of plain scalars, and the text of numbers. */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
@@ -117,7 +116,7 @@ enum node_type node_resolve(const char *text, size_t count)
 {
     static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
     static const char *const bools[] = {"true", "True", "TRUE", "false", "False", "FALSE", NULL};
-    if (count > 5 && !isdigit((unsigned char)text[0]) && strchr("+-.", text[0]) == NULL)
+    if (count > 0 && strchr(count > 5 ? "0123456789+-." : "0123456789+-.~nNtTfF", text[0]) == NULL)
         return TYPE_STRING; /* most text ends here */
     if (is_one_of(text, nulls))
         return TYPE_NULL;

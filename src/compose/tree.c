@@ -66,8 +66,9 @@ struct node_entry *node_find(const struct node *map, const char *key)
 {
     if (map == NULL || map->kind != NODE_MAP)
         return NULL;
+    size_t count = strlen(key);
     for (size_t i = 0; i < map->count; i++)
-        if (strcmp(map->entries[i].key->text, key) == 0)
+        if (map->entries[i].key->count == count && memcmp(map->entries[i].key->text, key, count) == 0)
             return &map->entries[i];
     return NULL;
 }
