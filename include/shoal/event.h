@@ -15,6 +15,8 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_OOM,     /* the kernel killed in it for lack of memory */
     SHOAL_EVENT_KILL,    /* we sent it a signal */
     SHOAL_EVENT_STOP,    /* it has ended because we asked */
+    SHOAL_EVENT_PAUSE,   /* every task of it is frozen */
+    SHOAL_EVENT_UNPAUSE, /* its tasks run again */
     SHOAL_EVENT_BACKOFF, /* it waits for its next start */
     SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
     SHOAL_EVENT_DESTROY, /* nothing of it is left */

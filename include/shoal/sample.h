@@ -17,6 +17,8 @@ typedef struct shoal_sample {
     uint64_t time_usec;
     const char *project, *service, *container, *id; /* valid during the call */
     const char *state;
+    bool
+        frozen; /* cgroup.events: none of its tasks runs, none will by itself. Its state is "paused", or already "stopping" */
     bool final; /* the last one of a run: its processes are gone, its DIE follows at once */
     struct {
         uint64_t usage_usec, user_usec, system_usec, nr_throttled, throttled_usec;
@@ -45,6 +47,7 @@ typedef struct shoal_fleet_sample {
     uint64_t time_usec;
     const char *project;
     uint64_t running, starting, backoff, exited, starts, deaths;
+    uint64_t paused; /* not among the running */
     uint64_t parked; /* of those that wait for their start: only execve is left to do */
     struct {         /* network namespaces made ahead: now ready, now lent; made and used again since the start */
         uint64_t ready, lent, made, reused;

@@ -89,6 +89,16 @@ int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err)
     return cgroup_write(cgroup, "cgroup.kill", "1", err); /* since Linux 5.14 */
 }
 
+int cgroup_freeze(struct cgroup *cgroup, bool freeze, shoal_error_t *err)
+{
+    return cgroup_write(cgroup, "cgroup.freeze", freeze ? "1" : "0", err);
+}
+
+bool cgroup_is_frozen(const struct cgroup *cgroup)
+{
+    return cgroup->frozen;
+}
+
 bool cgroup_is_empty(const struct cgroup *cgroup)
 {
     char text[CGROUP_TEXT];

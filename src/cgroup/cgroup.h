@@ -51,8 +51,14 @@ unsigned cgroup_root_watches(const struct cgroup_root *root); /* inotify watches
 /* Stop watching, rmdir PROJECT and, when empty, shoal. All cgroups were removed before. cb: once, from the loop. */
 void cgroup_root_close(struct cgroup_root *root, void (*cb)(void *data), void *data);
 
-/* What inotify said, after the files were read again. Each number is the kernel's counter and only ever grows. */
-enum cgroup_event { CGROUP_EVENT_EMPTY, CGROUP_EVENT_OOM_KILL, CGROUP_EVENT_PIDS_MAX };
+/* What inotify said, after the files were read again. A count is the kernel's counter and only ever grows; 0 where there is none. */
+enum cgroup_event {
+    CGROUP_EVENT_EMPTY,
+    CGROUP_EVENT_FROZEN, /* every task of it has stopped */
+    CGROUP_EVENT_THAWED,
+    CGROUP_EVENT_OOM_KILL,
+    CGROUP_EVENT_PIDS_MAX
+};
 typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t count);
 
 /* Make PROJECT/name, write the limits of service whose controllers are there and read each back (a value the kernel
@@ -66,6 +72,10 @@ int cgroup_fd(const struct cgroup *cgroup);  /* directory descriptor for CLONE_I
 void cgroup_close_fd(struct cgroup *cgroup); /* the first process is in it: nobody needs that descriptor any more */
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err); /* cgroup.kill: every process in it and below */
 bool cgroup_is_empty(const struct cgroup *cgroup);          /* cgroup.events says populated 0 */
+/* cgroup.freeze. That it is so is told by CGROUP_EVENT_FROZEN or CGROUP_EVENT_THAWED, whoever wrote it. What is frozen can be
+ * killed, and takes other signals when it is thawed. Source: cgroup-v2.rst */
+int cgroup_freeze(struct cgroup *cgroup, bool freeze, shoal_error_t *err);
+bool cgroup_is_frozen(const struct cgroup *cgroup); /* as last told */
 
 /* A round of samples begins: the project's own counters are read, which are the sums of its containers'. What has not changed
  * there since the round before has not changed in any of them, and is not read again until the next round. */

@@ -31,15 +31,39 @@ static bool has_grown(const struct cgroup *cgroup, enum watched_file file, const
     return true;
 }
 
+/* While a task of a frozen cgroup is being killed or a new one arrives, "frozen" is 0 for a moment: it is thawed only when
+ * nobody wants it frozen any more. */
+static bool is_frozen(const struct cgroup *cgroup, const char *events)
+{
+    char text[CGROUP_TEXT];
+    if (cgroup_parse_key(events, "frozen") == 1)
+        return true;
+    return cgroup->frozen && cgroup_read(cgroup, "cgroup.freeze", text, sizeof text) >= 0 &&
+           cgroup_parse_number(text) == 1;
+}
+
+static void look_at_events(struct cgroup *cgroup)
+{
+    char text[CGROUP_TEXT];
+    if (cgroup_read(cgroup, files[WATCH_CGROUP], text, sizeof text) < 0)
+        return;
+    bool frozen = is_frozen(cgroup, text);
+    if (cgroup->cb != NULL && frozen != cgroup->frozen) {
+        cgroup->frozen = frozen;
+        cgroup->cb(cgroup->data, frozen ? CGROUP_EVENT_FROZEN : CGROUP_EVENT_THAWED, 0);
+    }
+    if (!cgroup->empty && cgroup_parse_key(text, "populated") == 0) {
+        cgroup->empty = true;
+        cgroup_on_empty(cgroup); /* last: it may free the cgroup */
+    }
+}
+
 /* Last, each: the callback may remove the cgroup. */
 static void look_at(struct cgroup *cgroup, enum watched_file file)
 {
     switch (file) {
     case WATCH_CGROUP:
-        if (!cgroup->empty && cgroup_is_empty(cgroup)) {
-            cgroup->empty = true;
-            cgroup_on_empty(cgroup);
-        }
+        look_at_events(cgroup);
         break;
     case WATCH_MEMORY:
         if (has_grown(cgroup, file, "oom_kill", &cgroup->oom_kills) && cgroup->cb != NULL)

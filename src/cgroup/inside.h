@@ -30,8 +30,8 @@ struct cgroup {
     struct cgroup *next_watched[WATCH_COUNT];
     cgroup_event_cb cb;
     void *data;
-    bool empty;
-    uint64_t oom_kills, pids_refused; /* as last told */
+    bool empty, frozen; /* as last told, as the numbers below */
+    uint64_t oom_kills, pids_refused;
     bool has_last;
     struct cgroup_last last; /* has_last: what the sample before said */
     uv_timer_t retry;        /* removal */

@@ -14,9 +14,9 @@
 #include "kernel/process.h"
 
 static const char *const state_names[CONTAINER_STATE_COUNT] = {
-    [CONTAINER_CREATED] = "created",   [CONTAINER_STARTING] = "starting", [CONTAINER_RUNNING] = "running",
-    [CONTAINER_STOPPING] = "stopping", [CONTAINER_EXITED] = "exited",     [CONTAINER_BACKOFF] = "backoff",
-    [CONTAINER_REMOVED] = "removed",
+    [CONTAINER_CREATED] = "created", [CONTAINER_STARTING] = "starting", [CONTAINER_RUNNING] = "running",
+    [CONTAINER_PAUSED] = "paused",   [CONTAINER_STOPPING] = "stopping", [CONTAINER_EXITED] = "exited",
+    [CONTAINER_BACKOFF] = "backoff", [CONTAINER_REMOVED] = "removed",
 };
 
 /* Every transition there is, and the one event that it publishes. */
@@ -32,6 +32,10 @@ static const struct transition {
     {CONTAINER_STARTING, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
     {CONTAINER_RUNNING, CONTAINER_STOPPING, false, SHOAL_EVENT_KILL},
     {CONTAINER_RUNNING, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
+    {CONTAINER_RUNNING, CONTAINER_PAUSED, false, SHOAL_EVENT_PAUSE},
+    {CONTAINER_PAUSED, CONTAINER_RUNNING, false, SHOAL_EVENT_UNPAUSE},
+    {CONTAINER_PAUSED, CONTAINER_STOPPING, false, SHOAL_EVENT_KILL},
+    {CONTAINER_PAUSED, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
     {CONTAINER_STOPPING, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
     {CONTAINER_EXITED, CONTAINER_BACKOFF, false, SHOAL_EVENT_BACKOFF},
     {CONTAINER_CREATED, CONTAINER_REMOVED, false, SHOAL_EVENT_DESTROY},
@@ -228,7 +232,7 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
     }
     if (c->preparing)
         launch_cancel(c);
-    if (c->state != CONTAINER_RUNNING)
+    if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED)
         return;
     c->stop_asked = true;
     /* A first process that neither handles nor awaits the signal would never see it: the kernel drops it there. Anywhere
@@ -239,7 +243,8 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
     shoal_error_t error;
     if (!heard) {
         container_kill(c);
-    } else if (process_signal(c->pid_fd, signal, &error) < 0 && error.code != -ESRCH) {
+    } else if ((process_signal(c->pid_fd, signal, &error) < 0 && error.code != -ESRCH) ||
+               freeze_thaw_to_stop(c, &error) < 0) {
         container_warn(c, "%s", error.text);
         container_kill(c);
     } else {

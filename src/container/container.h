@@ -21,6 +21,7 @@ enum container_state {
     CONTAINER_CREATED,
     CONTAINER_STARTING,
     CONTAINER_RUNNING,
+    CONTAINER_PAUSED, /* frozen */
     CONTAINER_STOPPING,
     CONTAINER_EXITED,
     CONTAINER_BACKOFF,
@@ -97,6 +98,14 @@ bool container_is_prepared(const struct container *c); /* or on the way there: c
  * is under way: cancel it. Publishes KILL; DIE and STOP follow; a prepared one is given up. Harmless when it does not run. */
 void container_stop(struct container *c, int signal, uint64_t grace_ms);
 void container_kill(struct container *c); /* at once */
+
+/* Freeze it, thaw it: every task of it stops where it is. The outcome is an event, PAUSE or UNPAUSE, when the kernel says so; one
+ * that ends before gives a DIE alone. Somebody else's hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
+ * kill reaches it as it is.  Returns 0 under way, -EINVAL not running or not paused; else what the kernel said. */
+int container_pause(struct container *c, shoal_error_t *err);
+int container_unpause(struct container *c, shoal_error_t *err);
+bool container_is_paused(const struct container *c);
+uint64_t container_paused_usec(const struct container *c); /* of this run, up to now */
 
 /* exited to backoff, for the owner that decided so. Publishes BACKOFF. */
 void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned attempt);

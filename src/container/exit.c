@@ -70,6 +70,8 @@ static void unmount(struct container *c)
 
 void exit_release(struct container *c)
 {
+    if (c->thawing)
+        freeze_on_change(c, false); /* it ended so soon that we have not heard of it yet */
     struct cgroup_totals totals = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
     if (c->cgroup != NULL)
         cgroup_read_totals(c->cgroup, &totals);

@@ -92,8 +92,11 @@ struct container {
     int stage; /* the launch stage under way; -1 none */
 
     uint64_t decided_usec, started_usec; /* monotonic */
+    uint64_t frozen_since_usec;          /* monotonic; 0: it is not frozen */
+    uint64_t paused_usec;                /* of this run, without the time since then */
     uint64_t oom_kills;
     bool stop_asked, grace_over, cancelled;
+    bool thawing;   /* stopping, and it was paused: that it is no more is still to be told */
     bool preparing; /* a launch that nobody has asked to start yet */
     bool settled, settling;
     int exit_code, signal;
@@ -119,6 +122,11 @@ void container_set_state(struct container *c, enum container_state state, shoal_
 void container_publish(struct container *c, shoal_event_kind_t kind, shoal_event_t *event);
 void container_settle(struct container *c); /* call when a part of the run has gone: tells the owner after the last */
 void container_warn(struct container *c, const char *fmt, ...) SHOAL_PRINTF(2, 3);
+
+/* freeze.c */
+void freeze_on_change(struct container *c, bool frozen);
+int freeze_thaw_to_stop(struct container *c,
+                        shoal_error_t *err); /* it has its stop signal and must be able to take it */
 
 /* launch.c */
 void launch_continue(struct container *c, int result,

@@ -19,6 +19,10 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
     switch (event) {
     case CGROUP_EVENT_EMPTY:
         break; /* the pidfd tells the end; cgroup_remove() waits for this by itself */
+    case CGROUP_EVENT_FROZEN:
+    case CGROUP_EVENT_THAWED:
+        freeze_on_change(c, event == CGROUP_EVENT_FROZEN);
+        break;
     case CGROUP_EVENT_OOM_KILL:
         c->oom_kills = count;
         container_publish(c, SHOAL_EVENT_OOM, &published);
@@ -213,8 +217,8 @@ static int begin(struct container *c, shoal_error_t *err)
     if (c->launch == NULL)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
     c->started_usec = 0;
-    c->settled = c->stop_asked = c->grace_over = c->cancelled = false;
-    c->oom_kills = 0;
+    c->settled = c->stop_asked = c->grace_over = c->cancelled = c->thawing = false;
+    c->oom_kills = c->frozen_since_usec = c->paused_usec = 0;
     c->stage = -1;
     (void)uv_timer_start(&c->grace, on_begin, 0, 0);
     return 0;

@@ -46,6 +46,7 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     out->id = c->id;
     out->state = container_state_name(state);
     out->final = false;
+    out->frozen = c->frozen_since_usec != 0;
     if (c->cgroup != NULL)
         cgroup_read_sample(c->cgroup, out);
 }
@@ -66,7 +67,7 @@ void container_sample(struct container *c, container_sample_cb cb, void *data)
     *sampling = (struct sampling){.container = c, .cb = cb, .data = data};
     fill(c, c->state, &sampling->sample);
     sampling->waiting = 1; /* ours: answers may come while we still ask */
-    for (size_t i = 0; i < c->endpoint_count && c->state == CONTAINER_RUNNING; i++)
+    for (size_t i = 0; i < c->endpoint_count && (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED); i++)
         if (net_endpoint_read_stats(c->endpoints[i], on_stats, sampling) == 0)
             sampling->waiting++;
     if (--sampling->waiting == 0)

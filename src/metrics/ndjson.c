@@ -236,7 +236,8 @@ static const struct pressure {
 } pressures[] = {SAMPLE(pressure, cpu), SAMPLE(pressure, memory), SAMPLE(pressure, io)};
 
 static const struct counter fleet_counters[] = {
-    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited), FLEET(starts), FLEET(deaths), FLEET(parked),
+    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited),
+    FLEET(starts),  FLEET(deaths),   FLEET(parked),  FLEET(paused),
 };
 #define POOL(member)                                                                                                   \
     {                                                                                                                  \
@@ -298,6 +299,8 @@ void ndjson_sample(struct text *out, const shoal_sample_t *sample)
     json_string(&json, "container", sample->container);
     json_string(&json, "id", sample->id);
     json_string(&json, "state", sample->state);
+    if (sample->frozen)
+        json_uint(&json, "frozen", 1);
     put_object(&json, "cpu", sample, cpu_counters, COUNT(cpu_counters));
     put_memory(&json, sample);
     put_object(&json, "pids", sample, pids_counters, COUNT(pids_counters));

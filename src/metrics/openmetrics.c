@@ -82,8 +82,8 @@ static const struct family families[] = {
         {SAMPLE(pressure.cpu.some_avg10), "resource=\"cpu\",kind=\"some\""}, {SAMPLE(pressure.cpu.full_avg10), "resource=\"cpu\",kind=\"full\""},
         {SAMPLE(pressure.memory.some_avg10), "resource=\"memory\",kind=\"some\""}, {SAMPLE(pressure.memory.full_avg10), "resource=\"memory\",kind=\"full\""},
         {SAMPLE(pressure.io.some_avg10), "resource=\"io\",kind=\"some\""}, {SAMPLE(pressure.io.full_avg10), "resource=\"io\",kind=\"full\""}}},
-    {"shoal_fleet_containers", "gauge", NULL, "Containers of the fleet by state.", SOURCE_FLEET, VALUE_COUNT, 4, {
-        {FLEET(running), "state=\"running\""}, {FLEET(starting), "state=\"starting\""},
+    {"shoal_fleet_containers", "gauge", NULL, "Containers of the fleet by state.", SOURCE_FLEET, VALUE_COUNT, 5, {
+        {FLEET(running), "state=\"running\""}, {FLEET(paused), "state=\"paused\""}, {FLEET(starting), "state=\"starting\""},
         {FLEET(backoff), "state=\"backoff\""}, {FLEET(exited), "state=\"exited\""}}},
     {"shoal_fleet_starts", "counter", NULL, "Starts that worked.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(starts), NULL}}},
     {"shoal_fleet_deaths", "counter", NULL, "Ends of containers.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(deaths), NULL}}},

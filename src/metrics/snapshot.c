@@ -317,6 +317,10 @@ void tally_event(struct tally *tally, const shoal_event_t *event)
         copy_state(entry->state, "running");
     } else if (event->kind == SHOAL_EVENT_DIE) {
         copy_state(entry->state, "exited");
+    } else if (event->kind == SHOAL_EVENT_PAUSE) {
+        copy_state(entry->state, "paused");
+    } else if (event->kind == SHOAL_EVENT_UNPAUSE) {
+        copy_state(entry->state, "running");
     } else if (event->kind == SHOAL_EVENT_BACKOFF) {
         copy_state(entry->state, "backoff");
     } else if (event->kind == SHOAL_EVENT_OOM) {

@@ -24,6 +24,9 @@ static void publish_fleet(shoal_supervisor_t *s)
             continue;
         fleet.parked += s->members[i].prepared && !s->members[i].preparing;
         switch (container_get_state(s->members[i].container)) {
+        case CONTAINER_PAUSED:
+            fleet.paused++;
+            break;
         case CONTAINER_RUNNING:
         case CONTAINER_STOPPING:
             fleet.running++;

@@ -263,6 +263,8 @@ static void take_event(struct model *model, const struct record *record)
         node->now = unknown;
         node->cpu_usec = 0; /* the next run counts from nothing */
         set_state(node, event[0] == 'd' ? "exited" : "backoff");
+    } else if (strcmp(event, "pause") == 0 || strcmp(event, "unpause") == 0) {
+        set_state(node, event[0] == 'p' ? "paused" : "running");
     } else if (strcmp(event, "oom") == 0) {
         node->ooms++;
     }
@@ -371,7 +373,8 @@ static void clear_sums(struct node *node)
 static void sum_tree(struct node *node)
 {
     if (node->kind == NODE_CONTAINER) {
-        node->running = strcmp(node->state, "running") == 0 || strcmp(node->state, "stopping") == 0;
+        node->running = strcmp(node->state, "running") == 0 || strcmp(node->state, "stopping") == 0 ||
+                        strcmp(node->state, "paused") == 0;
         node->total = 1;
         return;
     }

@@ -29,7 +29,7 @@ struct house {
     char leftovers[4][32];
     unsigned leftover_count;
     unsigned closed_count;
-    uint64_t empty_count, oom_kills, pids_refused;
+    uint64_t empty_count, frozen_count, thawed_count, oom_kills, pids_refused;
     int removed_status; /* 1: not yet */
 };
 
@@ -46,6 +46,12 @@ static void on_event(void *data, enum cgroup_event event, uint64_t count)
     switch (event) {
     case CGROUP_EVENT_EMPTY:
         house->empty_count++;
+        break;
+    case CGROUP_EVENT_FROZEN:
+        house->frozen_count++;
+        break;
+    case CGROUP_EVENT_THAWED:
+        house->thawed_count++;
         break;
     case CGROUP_EVENT_OOM_KILL:
         house->oom_kills = count;
@@ -213,6 +219,44 @@ static void test_life(void **state)
     struct cgroup_totals totals;
     cgroup_read_totals(cgroup, &totals);
     assert_int_equal(totals.usage_usec, sample.cpu.usage_usec);
+    remove_cgroup(house, cgroup);
+    close_root(house);
+}
+
+/* Told once each, when the kernel says so; one of its tasks that is killed meanwhile, or a new one, is no thaw. */
+static void test_frozen(void **state)
+{
+    struct house *house = *state;
+    open_root(house);
+    struct cgroup *cgroup = create(house, &plain, -1);
+    pid_t first = start_in(cgroup_fd(cgroup), NULL), second = start_in(cgroup_fd(cgroup), NULL);
+    shoal_error_t err;
+    assert_int_equal(cgroup_freeze(cgroup, true, &err), 0);
+    run_until(house, &house->frozen_count);
+    assert_true(cgroup_is_frozen(cgroup));
+    char events[128];
+    assert_true(cgroup_file_read(cgroup_fd(cgroup), "cgroup.events", events, sizeof events) > 0);
+    assert_non_null(strstr(events, "frozen 1"));
+
+    assert_int_equal(kill(first, SIGKILL), 0);
+    assert_int_equal(wait_for(first), SIGKILL);
+    pid_t third = start_in(cgroup_fd(cgroup), NULL); /* it stops at once, and so "frozen" goes to 0 and back */
+    do
+        assert_true(cgroup_file_read(cgroup_fd(cgroup), "cgroup.events", events, sizeof events) > 0);
+    while (strstr(events, "frozen 1") == NULL);
+    for (int i = 0; i < 10; i++)
+        (void)uv_run(&house->loop, UV_RUN_NOWAIT);
+    assert_int_equal(house->thawed_count, 0);
+
+    assert_int_equal(cgroup_freeze(cgroup, false, &err), 0);
+    run_until(house, &house->thawed_count);
+    assert_false(cgroup_is_frozen(cgroup));
+    assert_int_equal(cgroup_freeze(cgroup, true, &err), 0);
+    assert_int_equal(cgroup_kill(cgroup, &err), 0);
+    assert_int_equal(wait_for(second), SIGKILL);
+    assert_int_equal(wait_for(third), SIGKILL);
+    run_until(house, &house->empty_count);
+    assert_int_equal(house->thawed_count, 1);
     remove_cgroup(house, cgroup);
     close_root(house);
 }
@@ -514,6 +558,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_root, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_frozen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_remove_busy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_leftovers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_owner, set_up, tear_down),

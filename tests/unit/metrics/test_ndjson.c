@@ -161,6 +161,7 @@ static shoal_sample_t empty_sample(void)
     sample.container = "demo-web-1";
     sample.id = "ab12";
     sample.state = "running";
+    sample.frozen = false;
     return sample;
 }
 
@@ -183,6 +184,9 @@ static void samples(void **state)
     s.memory.events.oom_kill = 1;
     s.io.rios = 5;
     assert_sample(&s, ",\"memory\":{\"events\":{\"oom_kill\":1}},\"pids\":{\"current\":0},\"io\":{\"rios\":5}");
+    s = empty_sample();
+    s.frozen = true;
+    assert_sample(&s, ",\"frozen\":1");
     s = empty_sample();
     s.pressure.memory.full_total = 77;
     s.pressure.memory.full_avg10 = 0.5;
@@ -228,15 +232,15 @@ static void fleet_supervisor_and_gap(void **state)
                                 .fds = SHOAL_ABSENT,
                                 .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
     ndjson_supervisor(&out, &self);
-    assert_string_equal(out.bytes,
-                        HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,"
-                                      "\"starts\":1000,"
-                                      "\"deaths\":0,\"parked\":0,\"pool\":{\"ready\":0,\"lent\":0,\"made\":0,"
-                                      "\"reused\":0}}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
-                                          "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":"
-                                                        "20,\"max\":300},"
-                                                        "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(
-                                                            "supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");
+    assert_string_equal(
+        out.bytes, HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,"
+                                 "\"starts\":1000,"
+                                 "\"deaths\":0,\"parked\":0,\"paused\":0,\"pool\":{\"ready\":0,\"lent\":0,\"made\":0,"
+                                 "\"reused\":0}}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
+                                     "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":"
+                                                   "20,\"max\":300},"
+                                                   "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(
+                                                       "supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");
     text_free(&out);
 }
 

@@ -98,6 +98,7 @@ static void a_whole_exposition(void **state)
         "shoal_container_pressure_ratio{" WHO ",resource=\"cpu\",kind=\"some\"} 0.1234\n"
         "# TYPE shoal_fleet_containers gauge\n# HELP shoal_fleet_containers Containers of the fleet by state.\n"
         "shoal_fleet_containers{project=\"demo\",state=\"running\"} 1\n"
+        "shoal_fleet_containers{project=\"demo\",state=\"paused\"} 0\n"
         "shoal_fleet_containers{project=\"demo\",state=\"starting\"} 0\n"
         "shoal_fleet_containers{project=\"demo\",state=\"backoff\"} 0\n"
         "shoal_fleet_containers{project=\"demo\",state=\"exited\"} 0\n"
