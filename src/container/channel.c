@@ -95,36 +95,43 @@ void launch_release(struct container *c)
     put_away(c->kit, launch);
 }
 
-/* One message of the child. Returns whether there may be another. */
-static bool read_channel(struct container *c)
+/* What the child has said. Returns false while it may have more to say, else how its start went: out->code 1 or its failure. */
+static bool hear(struct container *c, shoal_error_t *out)
 {
     struct launch *launch = c->launch;
-    struct child_report report = {0};
-    ssize_t count = recv(launch->channel, &report, sizeof report, MSG_DONTWAIT);
-    if (count < 0 && (errno == EINTR || errno == ECONNRESET)) /* reset: it left our message unread; its own come next */
-        return true;
-    if (count < 0 && errno == EAGAIN)
-        return false;
-    if (count == 1) { /* CHILD_READY */
-        release_slot(c, launch);
-        return true;
+    struct child_report report;
+    ssize_t count;
+    for (;;) {
+        report = (struct child_report){0};
+        count = recv(launch->channel, &report, sizeof report, MSG_DONTWAIT);
+        if (count < 0 && errno == EAGAIN)
+            return false;
+        if (count == 1) /* CHILD_READY */
+            release_slot(c, launch);
+        else if (count >= 0 ||
+                 (errno != EINTR && errno != ECONNRESET)) /* reset: it left our message; its own come next */
+            break;
     }
     (void)uv_poll_stop(&launch->poll);
-    if (launch->error.code != 0)
-        return false; /* it ends because we ended it: why is known */
     launch->child_spoke = true;
-    shoal_error_t error;
     uint32_t at = __atomic_load_n(&launch->plan.at, __ATOMIC_RELAXED);
     if (count == sizeof report)
-        (void)shoal_fail(&error, report.code, "%s", plan_step_words(&launch->plan, report.step));
+        (void)shoal_fail(out, report.code, "%s", plan_step_words(&launch->plan, report.step));
     else if (!launch->sent)
-        (void)shoal_refuse(&error, -ECHILD, "killed before its first step");
+        (void)shoal_refuse(out, -ECHILD, "killed before its first step");
     else if (at + 1 < launch->plan.count)
-        (void)shoal_refuse(&error, -ECHILD, "killed at the step: %s", plan_step_words(&launch->plan, at));
+        (void)shoal_refuse(out, -ECHILD, "killed at the step: %s", plan_step_words(&launch->plan, at));
     else
-        error.code = 1; /* end of file behind the last step: execve worked */
-    launch_continue(c, error.code, &error);
-    return false;
+        out->code = 1; /* end of file behind the last step: execve worked */
+    return true;
+}
+
+static void listen_to_child(struct container *c)
+{
+    shoal_error_t error;
+    bool ending = c->launch->error.code != 0; /* because we ended it: why is known */
+    if (hear(c, &error) && !ending)
+        launch_continue(c, error.code, &error);
 }
 
 static void on_channel(uv_poll_t *poll, int status, int events)
@@ -132,8 +139,7 @@ static void on_channel(uv_poll_t *poll, int status, int events)
     (void)status; /* an error shows in recv(2) too */
     (void)events;
     struct launch *launch = poll->data;
-    while (read_channel(launch->container))
-        ;
+    listen_to_child(launch->container);
 }
 
 void launch_drain(struct container *c)
@@ -141,8 +147,14 @@ void launch_drain(struct container *c)
     if (c->launch->error.code != 0)
         return;
     release_slot(c, c->launch);
-    while (read_channel(c))
-        ;
+    listen_to_child(c);
+}
+
+void channel_ask_why(struct container *c, shoal_error_t *err)
+{
+    shoal_error_t error;
+    if (c->pid != 0 && !c->launch->child_spoke && hear(c, &error) && error.code < 0)
+        *err = error;
 }
 
 int channel_open(struct container *c, shoal_error_t *err)

@@ -2,14 +2,19 @@
 
 #ifdef SHOAL_FAULTS
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "container/inside.h"
 
-int fault_stage(const char *name, shoal_error_t *err)
+int fault_stage(const struct container *c, const char *name, shoal_error_t *err)
 {
+    enum { LATE_MS = 5000 };
     const char *fault = getenv("SHOAL_FAULT");
+    struct pollfd child = {.fd = c->pid_fd, .events = POLLIN};
+    if (fault != NULL && strstr(fault, ",late") != NULL && strcmp(name, "link") == 0)
+        (void)poll(&child, 1, LATE_MS);
     if (fault == NULL || strncmp(fault, "stage:", 6) != 0 || strcmp(fault + 6, name) != 0)
         return 0;
     return shoal_fail(err, -EIO, "injected");

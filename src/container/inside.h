@@ -143,6 +143,8 @@ void launch_destroy(struct launch *launch);
 void launch_release(struct container *c); /* nothing uses c->launch any more, or there is none */
 void launch_drain(struct container *c);   /* the child is gone: read its last words, which decide how the start went */
 int channel_open(struct container *c, shoal_error_t *err);
+/* A stage failed, perhaps because the child is gone: what it said of that goes before what was seen from here. */
+void channel_ask_why(struct container *c, shoal_error_t *err);
 int channel_send_gifts(struct container *c,
                        shoal_error_t *err);                /* open every gift, send them in one message, close ours */
 int channel_wake(struct container *c, shoal_error_t *err); /* what the plan's next STEP_RECEIVE waits for */

@@ -187,7 +187,7 @@ void launch_continue(struct container *c, int result, shoal_error_t *err) /* the
         result = shoal_refuse(err, -ECANCELED, "stopped while it was started");
     while (result > 0 && c->stage + 1 < (int)COUNT(stages)) {
         c->stage++;
-        result = fault_stage(stages[c->stage].name, err);
+        result = fault_stage(c, stages[c->stage].name, err);
         if (result >= 0)
             result = stages[c->stage].enter(c, err);
     }
@@ -197,6 +197,8 @@ void launch_continue(struct container *c, int result, shoal_error_t *err) /* the
         launch_succeed(c);
         return;
     }
+    if (!c->cancelled)
+        channel_ask_why(c, err);
     (void)shoal_within(err, "%s: %s", c->name,
                        c->stage < 0 || c->launch->child_spoke ? "start" : stages[c->stage].name);
     launch_fail(c, err);

@@ -46,6 +46,16 @@ def test_stage(fleet, stage):
     assert [r["event"] for r in result.events(container="demo-web-1")] == ["create", "connect", "die", "disconnect", "destroy"]
 
 
+@pytest.mark.parametrize("network", ["", "    network_mode: none\n"])
+def test_the_childs_own_words_go_before_what_its_parent_sees(fleet, network):
+    """A child that has failed is gone when its link is made, or when it is sent something: why it failed is what it said."""
+    text = TEXT.replace("    init: true\n", "    init: true\n" + network)
+    started = fleet(text, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": "step:3,late"})
+    died = started.wait_event("die", container="demo-web-1", timeout=20)
+    assert re.fullmatch(r"demo-web-1: start: .+: Input/output error", died["error"]), died
+    started.wait()
+
+
 def step_count(fleet):
     """How many steps the plan of TEXT has: the program says so when asked for one beyond the last."""
     started = fleet(TEXT, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": "step:100000"})
