@@ -69,7 +69,8 @@ SHOAL_API void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once);
 
 /** Read every container's counters in slices that keep the loop free and hand them to the subscribers' on_sample,
  *  then on_fleet. Every subscriber hears every round, whoever asked for it: another subscriber, or the supervisor itself
- *  while it looks for who makes the host wait. -EALREADY while the previous round is under way. */
+ *  while it looks for who makes the host wait. -EALREADY while the previous round is under way, or
+ *  after shoal_supervisor_close(). */
 SHOAL_API int shoal_supervisor_sample(shoal_supervisor_t *s);
 
 /** The exit code of service's last death; -ENOENT no such service, -EAGAIN none has died. */

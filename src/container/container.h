@@ -118,12 +118,10 @@ bool container_is_settled(const struct container *c);
 uint32_t container_address(const struct container *c, size_t network); /* 0: not on that network of the spec */
 void *container_get_data(const struct container *c);
 
-/* Read its counters; cb once, perhaps from inside the call when no network has to be asked;
- * sample is NULL when c was closed meanwhile or memory is short. */
-typedef void (*container_sample_cb)(void *data, const shoal_sample_t *sample);
-void container_sample(struct container *c, container_sample_cb cb, void *data);
+/* Read its counters; those of its links are what net_read_stats() found last. Texts in *out are c's. */
+void container_sample(struct container *c, shoal_sample_t *out);
 
-/* Inside on_ended alone: the counters of the run that is over, without those of its links, which are going. */
+/* Inside on_ended alone: the counters of the run that is over. */
 void container_read_final(const struct container *c, shoal_sample_t *out);
 
 /* Give up everything: addresses, directory (by a worker), the record. Publishes DISCONNECT and DESTROY, then cb, in which c is

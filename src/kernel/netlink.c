@@ -80,9 +80,10 @@ static void on_message(struct netlink *netlink, const struct nlmsghdr *header)
     struct netlink_request **at = find(netlink, header->nlmsg_seq);
     if (*at == NULL)
         return; /* cancelled */
-    if (header->nlmsg_type == NLMSG_ERROR) {
-        const struct nlmsgerr *answer = NLMSG_DATA(header);
-        finish(netlink, at, header->nlmsg_len >= NLMSG_LENGTH(sizeof(int)) ? answer->error : -EBADMSG);
+    if (header->nlmsg_type == NLMSG_ERROR ||
+        header->nlmsg_type == NLMSG_DONE) { /* both begin with a negative errno or 0 */
+        const int *answer = NLMSG_DATA(header);
+        finish(netlink, at, header->nlmsg_len >= NLMSG_LENGTH(sizeof *answer) ? *answer : -EBADMSG);
     } else if ((*at)->on_reply != NULL) {
         (*at)->on_reply(*at, header);
     }
@@ -155,7 +156,8 @@ int netlink_send(struct netlink *netlink, struct nl_msg *const *messages, struct
         if (++netlink->last_seq == 0)
             netlink->last_seq = 1;
         header->nlmsg_seq = requests[i]->seq = netlink->last_seq;
-        header->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+        bool dump = (header->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+        header->nlmsg_flags |= dump ? NLM_F_REQUEST : NLM_F_REQUEST | NLM_F_ACK;
         header->nlmsg_pid = 0;
         parts[i] = (struct iovec){.iov_base = header, .iov_len = NLMSG_ALIGN(header->nlmsg_len)};
     }

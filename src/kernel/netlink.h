@@ -24,7 +24,8 @@ int netlink_open(struct netlink **out, uv_loop_t *loop, shoal_error_t *err);
 /* Nothing is under way any more. cb: once, from the loop. */
 void netlink_close(struct netlink *netlink, void (*cb)(void *data), void *data);
 
-/* Send messages (NLM_F_REQUEST | NLM_F_ACK are added) in one call, each with its request. The kernel carries them out within it.
+/* Send messages (NLM_F_REQUEST | NLM_F_ACK are added) in one call, each with its request. The kernel carries them out within it,
+ * but for a dump (NLM_F_DUMP), which it goes on with while its answers are read; a dump's end is its ACK.
  * Returns 0, or a negative errno: then none is under way. */
 int netlink_send(struct netlink *netlink, struct nl_msg *const *messages, struct netlink_request *const *requests,
                  size_t count, shoal_error_t *err);

@@ -14,8 +14,10 @@ struct net_endpoint {
     size_t network;
     struct shard *shard;
     uint32_t address;
-    int index;        /* of the host end; 0: not linked */
-    uint64_t base[6]; /* what its counters showed when it became ours */
+    int index;                        /* of the host end; 0: not linked */
+    struct net_endpoint *next_linked; /* in net->linked */
+    uint64_t base[6], seen[6];        /* what its counters showed when it became ours; when they were last read */
+    bool has_seen;
 
     struct link_request {
         struct netlink_request request;
@@ -26,11 +28,6 @@ struct net_endpoint {
     char host_name[IFNAMSIZ];
     net_link_cb link_cb;
     void *link_data;
-
-    struct netlink_request stats_request;
-    shoal_sample_t *stats; /* owned, while asked */
-    net_stats_cb stats_cb;
-    void *stats_data;
 
     struct nl_msg *messages[NET_MESSAGES_MAX]; /* owned: what net_endpoint_messages() handed out */
     char words[NET_MESSAGES_MAX][64];
@@ -79,10 +76,49 @@ uint32_t net_next_link(struct net *net, char name[IFNAMSIZ])
     return number;
 }
 
+static struct net_endpoint **bucket_of(struct net *net, int index)
+{
+    return &net->linked[(unsigned)index % LINKED_BUCKETS];
+}
+
+/* index 0: it has none any more. */
+static void set_index(struct net_endpoint *endpoint, int index)
+{
+    if (endpoint->index != 0) {
+        struct net_endpoint **at = bucket_of(endpoint->net, endpoint->index);
+        while (*at != endpoint)
+            at = &(*at)->next_linked;
+        *at = endpoint->next_linked;
+    }
+    endpoint->index = index;
+    endpoint->has_seen = false;
+    if (index != 0) {
+        struct net_endpoint **bucket = bucket_of(endpoint->net, index);
+        endpoint->next_linked = *bucket;
+        *bucket = endpoint;
+    }
+}
+
 void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6])
 {
-    endpoint->index = index;
+    set_index(endpoint, index);
     memcpy(endpoint->base, base, sizeof endpoint->base);
+}
+
+void endpoint_see(struct net *net, int index, const uint64_t seen[6])
+{
+    for (struct net_endpoint *endpoint = *bucket_of(net, index); endpoint != NULL; endpoint = endpoint->next_linked)
+        if (endpoint->index == index) {
+            memcpy(endpoint->seen, seen, sizeof endpoint->seen);
+            endpoint->has_seen = true;
+        }
+}
+
+bool net_endpoint_get_stats(const struct net_endpoint *endpoint, uint64_t out[6])
+{
+    for (size_t i = 0; i < COUNT(endpoint->seen) && endpoint->has_seen; i++)
+        out[i] = endpoint->seen[i] - endpoint->base[i];
+    return endpoint->has_seen;
 }
 
 static int inside_index(const char *inside)
@@ -119,7 +155,7 @@ int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *insi
     struct net *net = endpoint->net;
     if (endpoint->link_waiting > 0)
         return shoal_refuse(err, -EBUSY, "network %s: it is being linked", net->networks[endpoint->network].name);
-    endpoint->index = OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name);
+    set_index(endpoint, OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name));
     memset(endpoint->base, 0, sizeof endpoint->base);
     struct veth veth = {
         .name = endpoint->host_name,
@@ -218,68 +254,17 @@ struct net_message net_loopback_message(void)
     return (struct net_message){.what = "lo up", .bytes = &up, .count = sizeof up};
 }
 
-static void finish_stats(struct net_endpoint *endpoint, int status)
-{
-    shoal_sample_t *stats = endpoint->stats;
-    endpoint->stats = NULL;
-    endpoint->stats_cb(endpoint->stats_data, status, stats);
-    free(stats);
-}
-
-static void on_stats_reply(struct netlink_request *request, const struct nlmsghdr *reply)
-{
-    struct net_endpoint *endpoint = CONTAINER_OF(request, struct net_endpoint, stats_request);
-    uint64_t seen[6];
-    if (!message_read_stats(reply, seen))
-        return;
-    uint64_t *out = &endpoint->stats->net.rx_bytes;
-    for (size_t i = 0; i < COUNT(seen); i++)
-        out[i] = seen[i] - endpoint->base[i];
-}
-
-static void on_stats_done(struct netlink_request *request, int status)
-{
-    finish_stats(CONTAINER_OF(request, struct net_endpoint, stats_request), status);
-}
-
-int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data)
-{
-    if (endpoint->stats != NULL)
-        return -EBUSY;
-    if (endpoint->index == 0)
-        return -ENODEV;
-    shoal_sample_t *stats = malloc(sizeof *stats);
-    struct nl_msg *message = message_get_stats(endpoint->index);
-    int code = stats == NULL || message == NULL ? -ENOMEM : 0;
-    struct netlink_request *request = &endpoint->stats_request;
-    *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
-    if (code == 0)
-        code = netlink_send(endpoint->net->netlink, &message, &request, 1, NULL);
-    nlmsg_free(message);
-    if (code < 0) {
-        free(stats);
-        return code;
-    }
-    memset(stats, 0xff, sizeof *stats); /* SHOAL_ABSENT */
-    endpoint->stats = stats;
-    endpoint->stats_cb = cb;
-    endpoint->stats_data = data;
-    return 0;
-}
-
 void net_endpoint_release(struct net_endpoint *endpoint)
 {
     struct net *net = endpoint->net;
     for (size_t i = 0; i < LINK_MESSAGES; i++)
         netlink_cancel(net->netlink, &endpoint->link_requests[i].request);
-    netlink_cancel(net->netlink, &endpoint->stats_request);
     if (endpoint->link_cb != NULL) {
         shoal_error_t error;
         (void)shoal_fail(&error, -ECANCELED, "network %s", net->networks[endpoint->network].name);
         endpoint->link_cb(endpoint->link_data, -ECANCELED, &error);
     }
-    if (endpoint->stats != NULL)
-        finish_stats(endpoint, -ECANCELED);
+    set_index(endpoint, 0);
     pool_give(&net->networks[endpoint->network].pool, endpoint->address);
     endpoint->shard->ports--;
     free_messages(endpoint);

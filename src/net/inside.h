@@ -11,6 +11,7 @@
 enum {
     BRIDGE_PORTS = 1023, /* the kernel's limit, BR_MAX_PORTS in net/bridge/br_private.h */
     SHARD_PORTS = 512,   /* sandboxes on one bridge unless the file says otherwise */
+    LINKED_BUCKETS = 1024
 };
 
 /* pool.c: the addresses of one subnet. */
@@ -68,7 +69,11 @@ struct net {
     struct network *networks; /* owned */
     size_t network_count;
     struct netlink *netlink;
-    uint32_t next_link; /* number of the next veth pair: its name and its interface index */
+    uint32_t next_link;                          /* number of the next veth pair: its name and its interface index */
+    struct net_endpoint *linked[LINKED_BUCKETS]; /* endpoints by the interface index of the host end */
+    struct netlink_request stats_request;
+    net_stats_cb stats_cb;
+    void *stats_data;
     void (*close_cb)(void *data);
     void *close_data;
 };
@@ -95,15 +100,17 @@ struct nl_msg *message_set_master(const char *name, int master);
 struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix);
 struct nl_msg *message_default_route(int index, uint32_t gateway);
 struct nl_msg *message_delete_group(uint32_t group);
-struct nl_msg *message_get_stats(int index);
+struct nl_msg *message_get_stats(int index); /* 0: of all links */
 /* Its answer: what the link's other end received and sent, in the order of shoal_sample_t.net. Returns whether it is one. */
-bool message_read_stats(const struct nlmsghdr *reply, uint64_t out[6]);
+bool message_read_stats(const struct nlmsghdr *reply, int *out_index, uint64_t out[6]);
 
 /* endpoint.c. Interface indices that we give: inside beyond what a kernel makes by itself in a new namespace, outside beyond
  * what a host reaches by counting. */
 enum { INSIDE_INDEX = 100, OUTSIDE_INDEX = 1 << 28 };
 uint32_t net_next_link(struct net *net, char name[IFNAMSIZ]); /* number and name of a new veth pair's near end */
 void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6]);
+void endpoint_see(struct net *net, int index,
+                  const uint64_t seen[6]); /* what the counters of that link show, whosever it is */
 
 /* namespace.c: what the stock's thread does. Blocking; the thread is in the namespace afterwards. */
 struct net_namespace {

@@ -207,10 +207,11 @@ struct nl_msg *message_delete_group(uint32_t group)
     return end(&b);
 }
 
-bool message_read_stats(const struct nlmsghdr *reply, uint64_t out[6])
+bool message_read_stats(const struct nlmsghdr *reply, int *out_index, uint64_t out[6])
 {
-    if (reply->nlmsg_type != RTM_NEWSTATS)
+    if (reply->nlmsg_type != RTM_NEWSTATS || reply->nlmsg_len < NLMSG_LENGTH(sizeof(struct if_stats_msg)))
         return false;
+    *out_index = (int)((const struct if_stats_msg *)NLMSG_DATA(reply))->ifindex;
     struct nlattr *found = nlmsg_find_attr((struct nlmsghdr *)(uintptr_t)reply, sizeof(struct if_stats_msg),
                                            IFLA_STATS_LINK_64);
     struct rtnl_link_stats64 seen = {0};
@@ -228,6 +229,6 @@ bool message_read_stats(const struct nlmsghdr *reply, uint64_t out[6])
 struct nl_msg *message_get_stats(int index)
 {
     struct if_stats_msg header = {.ifindex = (uint32_t)index, .filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64)};
-    struct builder b = begin(RTM_GETSTATS, 0, &header, sizeof header);
+    struct builder b = begin(RTM_GETSTATS, index == 0 ? NLM_F_DUMP : 0, &header, sizeof header);
     return end(&b);
 }

@@ -115,7 +115,8 @@ static int check_sockets(void)
 static void on_stats(void *data, const struct nlmsghdr *reply)
 {
     struct net_namespace *namespace = data;
-    (void)message_read_stats(reply, namespace->base);
+    int index;
+    (void)message_read_stats(reply, &index, namespace->base);
 }
 
 static int read_base(struct net_namespace *namespace, int host_socket_fd)

@@ -64,6 +64,40 @@ void net_read_subnet(const struct net *net, size_t network, uint32_t *out_subnet
     *out_gateway = net->networks[network].gateway;
 }
 
+static void on_stats_reply(struct netlink_request *request, const struct nlmsghdr *reply)
+{
+    uint64_t seen[6];
+    int index;
+    if (message_read_stats(reply, &index, seen))
+        endpoint_see(CONTAINER_OF(request, struct net, stats_request), index, seen);
+}
+
+static void on_stats_done(struct netlink_request *request, int status)
+{
+    struct net *net = CONTAINER_OF(request, struct net, stats_request);
+    net_stats_cb cb = net->stats_cb;
+    net->stats_cb = NULL;
+    cb(net->stats_data, status);
+}
+
+int net_read_stats(struct net *net, net_stats_cb cb, void *data)
+{
+    if (net->stats_cb != NULL)
+        return -EALREADY;
+    struct nl_msg *message = message_get_stats(0);
+    if (message == NULL)
+        return -ENOMEM;
+    struct netlink_request *request = &net->stats_request;
+    *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
+    int code = netlink_send(net->netlink, &message, &request, 1, NULL);
+    nlmsg_free(message);
+    if (code == 0) {
+        net->stats_cb = cb;
+        net->stats_data = data;
+    }
+    return code;
+}
+
 /* Links and table go in a worker: deleting a bridge waits for a grace period of the kernel. */
 struct close_work {
     uv_work_t request;
@@ -116,5 +150,6 @@ void net_close(struct net *net, void (*cb)(void *data), void *data)
 {
     net->close_cb = cb;
     net->close_data = data;
+    netlink_cancel(net->netlink, &net->stats_request);
     netlink_close(net->netlink, on_netlink_closed, net);
 }

@@ -62,10 +62,13 @@ int net_endpoint_messages(struct net_endpoint *endpoint, const char *inside, boo
 /* The same for "lo up", which every namespace of its own needs. bytes are static. */
 struct net_message net_loopback_message(void);
 
-/* Counters of the host end, turned round (rx is what the sandbox received). cb: once, from the loop, never from inside;
- * status -ENODEV when there is no link. */
-typedef void (*net_stats_cb)(void *data, int status, const shoal_sample_t *net_only);
-int net_endpoint_read_stats(struct net_endpoint *endpoint, net_stats_cb cb, void *data);
+/* Read the counters of all links at once. cb: once, from the loop, never from inside the call; not when net is closed meanwhile.
+ * status: 0, or why some may still be what they were the last time. Returns 0, -EALREADY, -ENOMEM. */
+typedef void (*net_stats_cb)(void *data, int status);
+int net_read_stats(struct net *net, net_stats_cb cb, void *data);
+/* Counters of the host end as last read, turned round (rx is what the sandbox received), in the order of shoal_sample_t.net.
+ * Returns whether they were ever read of this link. */
+bool net_endpoint_get_stats(const struct net_endpoint *endpoint, uint64_t out[6]);
 
 /* What expected endpoints on a network take, whatever the host has. No kernel call. */
 struct net_need {

@@ -139,8 +139,8 @@ struct shoal_supervisor {
 
     struct culprits *culprits;
     uv_timer_t sample_timer;
-    bool sampling, slicing;
-    size_t sample_next, sample_waiting;
+    bool sampling;
+    size_t sample_next;
 };
 
 unsigned supervisor_in_flight(const shoal_spec_t *spec); /* starts at the same time */

@@ -1,7 +1,8 @@
-/* A round of samples: slices of the members, each slice short, then the fleet's own line. */
+/* A round of samples: the counters of all links, the members in slices, each slice short, then the fleet's own line. */
 #include <errno.h>
 
 #include "cgroup/cgroup.h"
+#include "net/net.h"
 #include "supervisor/inside.h"
 
 static void publish_fleet(shoal_supervisor_t *s)
@@ -68,10 +69,8 @@ static void publish_host(shoal_supervisor_t *s)
     }
 }
 
-static void finish_if_done(shoal_supervisor_t *s)
+static void finish(shoal_supervisor_t *s)
 {
-    if (s->sample_next < s->member_count || s->sample_waiting > 0)
-        return;
     s->sampling = false;
     publish_fleet(s);
     publish_host(s);
@@ -87,46 +86,41 @@ static void publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
     }
 }
 
-static void on_sampled(void *data, const shoal_sample_t *sample)
-{
-    const struct member *member = data;
-    shoal_supervisor_t *s = member->boss;
-    s->sample_waiting--;
-    if (sample != NULL) {
-        culprits_feed(s->culprits, (size_t)(member - s->members), sample);
-        publish_sample(s, sample);
-    }
-    if (!s->slicing)
-        finish_if_done(s);
-}
-
 static void on_slice(uv_timer_t *timer)
 {
     shoal_supervisor_t *s = timer->data;
     uint64_t until = base_monotonic_usec() + SLICE_USEC;
-    s->slicing = true; /* answers may come from inside */
     while (s->sample_next < s->member_count && base_monotonic_usec() < until) {
-        struct member *member = &s->members[s->sample_next++];
+        size_t number = s->sample_next++;
+        const struct member *member = &s->members[number];
         if (member->container == NULL || member->closing)
             continue;
-        s->sample_waiting++;
-        container_sample(member->container, on_sampled, member);
+        shoal_sample_t sample;
+        container_sample(member->container, &sample);
+        culprits_feed(s->culprits, number, &sample);
+        publish_sample(s, &sample);
     }
-    s->slicing = false;
     if (s->sample_next < s->member_count)
         (void)uv_timer_start(&s->sample_timer, on_slice, 1, 0); /* others first */
     else
-        finish_if_done(s);
+        finish(s);
+}
+
+static void on_links_read(void *data, int status)
+{
+    (void)status; /* what was not read is what it was in the round before */
+    on_slice(&((shoal_supervisor_t *)data)->sample_timer);
 }
 
 int shoal_supervisor_sample(shoal_supervisor_t *s)
 {
-    if (s->sampling)
+    if (s->sampling || s->phase == PHASE_CLOSING)
         return -EALREADY;
     s->sampling = true;
     s->sample_next = 0;
     cgroup_root_begin_round(s->cgroups);
-    on_slice(&s->sample_timer);
+    if (s->net == NULL || net_read_stats(s->net, on_links_read, s) < 0)
+        on_slice(&s->sample_timer);
     return 0;
 }
 
