@@ -96,6 +96,12 @@ $(BUILD)/embed/%: examples/embed/%.c $(BUILD)/libshoal.a
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(LDSAN) -Iinclude $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIB_LIBS) -lpthread -lm $(LDLIBS)
 
+# Programs that the integration tests drive libshoal with, built as a host program is.
+TEST_BIN := $(patsubst tests/integration/%.c,$(BUILD)/tests/%,$(wildcard tests/integration/*.c))
+$(BUILD)/tests/%: tests/integration/%.c $(BUILD)/libshoal.a
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 $(OPTIMISE) $(WARNINGS) $(HARDEN) $(LDSAN) -D_GNU_SOURCE -Iinclude $(PKG_CFLAGS) $(CFLAGS) -MMD -MP -o $@ $^ $(LIB_LIBS) -lpthread -lm $(LDLIBS)
+
 BENCH_BIN := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
 # Like the child of a start, the floor's child shares its parent's memory: nothing may be put between its system calls.
 $(BUILD)/tests/bench/floor.o: HARDEN := -fno-stack-protector -fPIE -fvisibility=hidden
@@ -118,7 +124,7 @@ TEST_OBJ := $(UNIT_SRC:%.c=$(BUILD)/%.o) $(patsubst %.c,$(BUILD)/%.o,$(wildcard 
 $(LIB_OBJ) $(OWN_OBJ) $(CMD_OBJ) $(TEST_OBJ): $(BUILD)/flags
 
 -include $(LIB_OBJ:.o=.d) $(OWN_OBJ:.o=.d) $(CMD_OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(FUZZ_OBJ:.o=.d) \
-         $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%.d) $(EMBED_BIN:=.d)
+         $(FUZZ_SRC:%.c=$(BUILD)/fuzz/%.d) $(EMBED_BIN:=.d) $(TEST_BIN:=.d)
 
 .PHONY: always
 .SECONDARY:
@@ -132,7 +138,7 @@ PYTHON   = /usr/bin/python3
 FUZZ_SECONDS ?= 10
 BENCH_ARGS   ?=
 
-.PHONY: help run test unit faults check check-integration check-vm check-san bench bench-programs fuzz examples
+.PHONY: help run test unit faults check check-integration check-vm check-san bench bench-programs test-programs fuzz examples
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][^:]*:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: BUILD=$(BUILD) SAN= EXTRA= prefix=$(prefix) DESTDIR= FUZZ_SECONDS=$(FUZZ_SECONDS)'
@@ -146,7 +152,7 @@ run: ## install what is missing, build, bring up the quickstart fleet (root)
 test: ## install what is missing, build, prove everything; ends with "N passed, N failed, N skipped" (root)
 	@[ "$$(id -u)" = 0 ] || { echo 'make test: sandboxes and the guest need root: sudo make test' >&2; exit 1; }
 	@deps/install --test
-	@$(SUBMAKE) all unit examples faults bench-programs
+	@$(SUBMAKE) all unit examples faults bench-programs test-programs
 	@$(PYTHON) tests/run --build $(BUILD)
 
 unit: $(UNIT_BIN)
@@ -159,17 +165,18 @@ faults:
 check: unit ## unit tests alone
 	@$(PYTHON) tests/run --build $(BUILD) --only unit
 
-check-integration: all faults bench-programs ## the real program, on this machine (root)
+check-integration: all faults bench-programs test-programs ## the real program, on this machine (root)
 	@$(PYTHON) tests/run --build $(BUILD) --only integration
 
-check-vm: all unit faults bench-programs ## what needs every cgroup controller, in the guest (root)
+check-vm: all unit faults bench-programs test-programs ## what needs every cgroup controller, in the guest (root)
 	@$(PYTHON) tests/run --build $(BUILD) --only vm
 
 check-san: ## unit and integration tests under ASan, UBSan and LSan (root)
-	@$(SUBMAKE) BUILD=build-san SAN=address,undefined OPTIMISE='-O1 -g' all unit faults bench-programs
+	@$(SUBMAKE) BUILD=build-san SAN=address,undefined OPTIMISE='-O1 -g' all unit faults bench-programs test-programs
 	@$(PYTHON) tests/run --build build-san --only unit,integration
 
 bench-programs: $(BENCH_BIN)
+test-programs: $(TEST_BIN)
 bench: ## install the peers, build, measure and compare; BENCH_ARGS='--help' (root)
 	@deps/install --bench
 	@$(SUBMAKE) all bench-programs
@@ -188,7 +195,7 @@ $(FUZZ_RUNS): fuzz-%: $(BUILD)/fuzz/fuzz_%
 # ---- looking at the code
 
 SHELL_SCRIPTS := deps/install deps/kernel deps/crun tests/vm/run tests/arrows tests/symbols .ci/run
-C_FILES       := $(wildcard src/*/*.[ch] include/*.h include/shoal/*.h tests/unit/*/*.[ch] tests/fuzz/*.c tests/bench/*.c examples/embed/*.c)
+C_FILES       := $(wildcard src/*/*.[ch] include/*.h include/shoal/*.h tests/unit/*/*.[ch] tests/integration/*.c tests/fuzz/*.c tests/bench/*.c examples/embed/*.c)
 
 .PHONY: arrows symbols tidy clang-tidy cppcheck shellcheck format check-format
 arrows: ## who includes whom, room by room; fails on an arrow that runs upward

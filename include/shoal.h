@@ -4,6 +4,7 @@
 #define SHOAL_H
 
 #include "shoal/compose.h"
+#include "shoal/control.h"
 #include "shoal/error.h"
 #include "shoal/event.h"
 #include "shoal/preflight.h"

@@ -17,6 +17,7 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_STOP,    /* it has ended because we asked */
     SHOAL_EVENT_PAUSE,   /* every task of it is frozen */
     SHOAL_EVENT_UNPAUSE, /* its tasks run again */
+    SHOAL_EVENT_RESTART, /* it runs again because we were asked for it; behind its START */
     SHOAL_EVENT_BACKOFF, /* it waits for its next start */
     SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
     SHOAL_EVENT_DESTROY, /* nothing of it is left */
@@ -62,7 +63,7 @@ typedef struct shoal_event {
     uint64_t usage_usec; /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
     uint64_t peak_bytes; /* memory.peak; SHOAL_ABSENT unknown */
     const char *error;   /* SHOAL_CAUSE_FAILED: the whole sentence */
-    const char *restart; /* DIE: what follows: "no", "backoff" */
+    const char *restart; /* DIE: what follows: "no", "backoff", "request" (a restart was asked for) */
     uint64_t delay_usec; /* BACKOFF: until the next start */
     unsigned attempt;    /* START, BACKOFF: which start again this is, from 1; 0 the first start */
     const char *network; /* NETWORK_*: its name */

@@ -38,6 +38,7 @@ static const struct transition {
     {CONTAINER_PAUSED, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
     {CONTAINER_STOPPING, CONTAINER_EXITED, false, SHOAL_EVENT_DIE},
     {CONTAINER_EXITED, CONTAINER_BACKOFF, false, SHOAL_EVENT_BACKOFF},
+    {CONTAINER_BACKOFF, CONTAINER_EXITED, false, SHOAL_EVENT_STOP},
     {CONTAINER_CREATED, CONTAINER_REMOVED, false, SHOAL_EVENT_DESTROY},
     {CONTAINER_EXITED, CONTAINER_REMOVED, false, SHOAL_EVENT_DESTROY},
     {CONTAINER_BACKOFF, CONTAINER_REMOVED, false, SHOAL_EVENT_DESTROY},
@@ -220,6 +221,8 @@ static void on_grace_over(uv_timer_t *timer)
 {
     struct container *c = timer->data;
     c->grace_over = true;
+    shoal_event_t event = {.signal = SIGKILL};
+    container_publish(c, SHOAL_EVENT_KILL, &event);
     container_kill(c);
 }
 
@@ -260,6 +263,37 @@ void container_kill(struct container *c)
     /* Beside the cgroup's kill, which a child in the middle of its start may not have reached yet. */
     if (c->pid != 0)
         (void)process_signal(c->pid_fd, SIGKILL, NULL);
+}
+
+int container_signal(struct container *c, int signal, shoal_error_t *err)
+{
+    bool runs = c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED || c->state == CONTAINER_STOPPING;
+    if (!runs || c->pid == 0)
+        return shoal_refuse(err, -EINVAL, "%s: kill: it is %s", c->name, container_state_name(c->state));
+    int code = signal == SIGKILL ? 0 : process_signal(c->pid_fd, signal, err);
+    if (code < 0) {
+        (void)shoal_within(err, "%s: kill", c->name);
+        return code;
+    }
+    shoal_event_t event = {.signal = signal};
+    if (signal != SIGKILL) {
+        container_publish(c, SHOAL_EVENT_KILL, &event);
+        return 0;
+    }
+    container_kill(c);
+    if (c->state == CONTAINER_STOPPING) { /* its stop takes no longer */
+        container_publish(c, SHOAL_EVENT_KILL, &event);
+        return 0;
+    }
+    c->stop_asked = c->kill_asked = true;
+    container_set_state(c, CONTAINER_STOPPING, &event);
+    return 0;
+}
+
+void container_end_backoff(struct container *c)
+{
+    shoal_event_t event = {.exit_code = c->exit_code, .signal = c->signal, .cause = SHOAL_CAUSE_STOP};
+    container_set_state(c, CONTAINER_EXITED, &event);
 }
 
 void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned attempt)

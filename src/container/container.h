@@ -99,8 +99,12 @@ bool container_is_prepared(const struct container *c); /* or on the way there: c
 void container_stop(struct container *c, int signal, uint64_t grace_ms);
 void container_kill(struct container *c); /* at once */
 
+/* Send a signal to what runs. SIGKILL reaches all of it and is its end. Publishes KILL; DIE follows, no STOP.
+ * Returns 0; -EINVAL it does not run; else what the kernel said. */
+int container_signal(struct container *c, int signal, shoal_error_t *err);
+
 /* Freeze it, thaw it: every task of it stops where it is. The outcome is an event, PAUSE or UNPAUSE, when the kernel says so; one
- * that ends before gives a DIE alone. Somebody else's hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
+ * that ends before gives a DIE alone, and a pause that is taken back before it has come nothing. Somebody else's hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
  * kill reaches it as it is.  Returns 0 under way, -EINVAL not running or not paused; else what the kernel said. */
 int container_pause(struct container *c, shoal_error_t *err);
 int container_unpause(struct container *c, shoal_error_t *err);
@@ -108,6 +112,7 @@ bool container_is_paused(const struct container *c);
 uint64_t container_paused_usec(const struct container *c); /* of this run, up to now */
 
 /* exited to backoff, for the owner that decided so. Publishes BACKOFF. */
+void container_end_backoff(struct container *c); /* back to exited, for good or until it is asked for. Publishes STOP */
 void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned attempt);
 
 const char *container_name(const struct container *c);

@@ -107,7 +107,7 @@ void exit_release(struct container *c)
         if (failure.code != -ECANCELED && !c->cancelled)
             container_warn(c, "could not be prepared: %s", failure.text);
     } else {
-        bool asked = c->stop_asked;
+        bool asked = c->stop_asked && !c->kill_asked;
         container_set_state(c, CONTAINER_EXITED, &event);
         if (asked)
             container_publish(c, SHOAL_EVENT_STOP, &event);

@@ -3,25 +3,27 @@
 
 #include "container/inside.h"
 
-static int write_freeze(struct container *c, const char *verb, enum container_state from, bool freeze,
-                        shoal_error_t *err)
+static int write_freeze(struct container *c, const char *verb, bool freeze, shoal_error_t *err)
 {
-    if (c->state != from)
+    bool sensible = freeze ? c->state == CONTAINER_RUNNING : c->state == CONTAINER_PAUSED || c->freezing;
+    if (!sensible)
         return shoal_refuse(err, -EINVAL, "%s: %s: it is %s", c->name, verb, container_state_name(c->state));
     int code = cgroup_freeze(c->cgroup, freeze, err);
     if (code < 0)
         (void)shoal_within(err, "%s: %s", c->name, verb);
+    else
+        c->freezing = freeze;
     return code;
 }
 
 int container_pause(struct container *c, shoal_error_t *err)
 {
-    return write_freeze(c, "pause", CONTAINER_RUNNING, true, err);
+    return write_freeze(c, "pause", true, err);
 }
 
 int container_unpause(struct container *c, shoal_error_t *err)
 {
-    return write_freeze(c, "unpause", CONTAINER_PAUSED, false, err);
+    return write_freeze(c, "unpause", false, err);
 }
 
 bool container_is_paused(const struct container *c)
@@ -36,9 +38,10 @@ uint64_t container_paused_usec(const struct container *c)
 
 int freeze_thaw_to_stop(struct container *c, shoal_error_t *err)
 {
-    if (c->frozen_since_usec == 0)
+    if (c->frozen_since_usec == 0 && !c->freezing)
         return 0;
-    c->thawing = true;
+    c->freezing = false;
+    c->thawing = c->frozen_since_usec != 0;
     return cgroup_freeze(c->cgroup, false, err);
 }
 
@@ -46,6 +49,7 @@ void freeze_on_change(struct container *c, bool frozen)
 {
     c->paused_usec = container_paused_usec(c);
     c->frozen_since_usec = frozen ? base_monotonic_usec() : 0;
+    c->freezing &= !frozen;
     shoal_event_t event = {0};
     if (frozen && c->state == CONTAINER_RUNNING) {
         container_set_state(c, CONTAINER_PAUSED, &event);

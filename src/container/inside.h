@@ -95,7 +95,8 @@ struct container {
     uint64_t frozen_since_usec;          /* monotonic; 0: it is not frozen */
     uint64_t paused_usec;                /* of this run, without the time since then */
     uint64_t oom_kills;
-    bool stop_asked, grace_over, cancelled;
+    bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
+    bool freezing;                                      /* asked for, not told yet */
     bool thawing;   /* stopping, and it was paused: that it is no more is still to be told */
     bool preparing; /* a launch that nobody has asked to start yet */
     bool settled, settling;

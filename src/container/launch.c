@@ -164,6 +164,8 @@ static void launch_succeed(struct container *c)
     c->started_usec = base_monotonic_usec();
     shoal_event_t event = {.took_usec = c->started_usec - c->decided_usec, .attempt = c->attempt};
     container_set_state(c, CONTAINER_RUNNING, &event);
+    if (c->frozen_since_usec != 0)
+        freeze_on_change(c, true); /* somebody did so right behind execve, and we heard of that first */
 }
 
 /* The one way back: publish why, end the child if there is one, release the run. */
@@ -219,7 +221,7 @@ static int begin(struct container *c, shoal_error_t *err)
     if (c->launch == NULL)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
     c->started_usec = 0;
-    c->settled = c->stop_asked = c->grace_over = c->cancelled = c->thawing = false;
+    c->settled = c->stop_asked = c->kill_asked = c->grace_over = c->cancelled = c->freezing = c->thawing = false;
     c->oom_kills = c->frozen_since_usec = c->paused_usec = 0;
     c->stage = -1;
     (void)uv_timer_start(&c->grace, on_begin, 0, 0);

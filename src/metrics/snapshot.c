@@ -312,8 +312,8 @@ void tally_event(struct tally *tally, const shoal_event_t *event)
     entry->seen_usec = event->time_usec;
     if (event->kind == SHOAL_EVENT_START) {
         end_run(entry);
+        entry->restarts += event->attempt > 0 || entry->start_usec != SHOAL_ABSENT;
         entry->start_usec = event->time_usec;
-        entry->restarts += event->attempt > 0;
         copy_state(entry->state, "running");
     } else if (event->kind == SHOAL_EVENT_DIE) {
         copy_state(entry->state, "exited");

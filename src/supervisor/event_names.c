@@ -10,6 +10,7 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
     [SHOAL_EVENT_STOP] = "stop",
     [SHOAL_EVENT_PAUSE] = "pause",
     [SHOAL_EVENT_UNPAUSE] = "unpause",
+    [SHOAL_EVENT_RESTART] = "restart",
     [SHOAL_EVENT_BACKOFF] = "backoff",
     [SHOAL_EVENT_LIMIT] = "limit",
     [SHOAL_EVENT_DESTROY] = "destroy",

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* It has ended for good, unless it is asked for again. */
 static void end_member(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
@@ -19,6 +20,33 @@ static void end_member(struct member *member)
         s->order_changed = true;
 }
 
+static void count_end(struct member *member, bool completed)
+{
+    struct group *group = &member->boss->groups[member->service];
+    member->ended = completed ? ENDED_COMPLETED : ENDED_FAILED;
+    group->never_ran += !member->ever_ran;
+    group->completed += completed;
+    group->failed += !completed;
+    end_member(member);
+}
+
+static void undo_end(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    struct group *group = &s->groups[member->service];
+    if (!member->done)
+        return;
+    group->never_ran -= member->ended != ENDED_NOT && !member->ever_ran;
+    group->completed -= member->ended == ENDED_COMPLETED;
+    group->failed -= member->ended == ENDED_FAILED;
+    group->blocked = false; /* what it depends on is looked at once more */
+    group->living++;
+    s->living++;
+    member->ended = ENDED_NOT;
+    member->done = false;
+    hosts_touch(s->hosts);
+}
+
 /* Closing one member: its timer and its container, in any order. */
 
 static void on_part_closed(struct member *member)
@@ -26,6 +54,7 @@ static void on_part_closed(struct member *member)
     shoal_supervisor_t *s = member->boss;
     if (member->timer_open || member->container != NULL)
         return;
+    control_drop(member);
     idranges_give(s->ids, member->first_id);
     end_member(member);
     s->open_members--;
@@ -85,6 +114,8 @@ static void start_member(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
     shoal_error_t error;
+    if (member->held || member->done) /* stopped while it stood in the gate */
+        return;
     if (member->prepared && !container_is_prepared(member->container)) {
         member->start_wanted = true;
         return;
@@ -92,8 +123,8 @@ static void start_member(struct member *member)
     if (container_start(member->container, member->attempts, &error) < 0) {
         supervisor_message(s, SHOAL_ERROR, "%s", error.text);
         s->failed = true;
-        s->groups[member->service].failed++;
-        end_member(member);
+        count_end(member, false);
+        control_start_failed(member, error.text);
         return;
     }
     unprepare(member);
@@ -102,8 +133,8 @@ static void start_member(struct member *member)
 
 static bool can_prepare(const struct member *member)
 {
-    if (member->container == NULL || member->prepared || member->starting || member->done || member->closing ||
-        !container_is_settled(member->container))
+    if (member->container == NULL || member->prepared || member->starting || member->done || member->held ||
+        member->closing || !container_is_settled(member->container))
         return false;
     enum container_state state = container_get_state(member->container);
     return (state == CONTAINER_CREATED && !member->boss->groups[member->service].released) ||
@@ -166,6 +197,28 @@ static void queue_again(uv_timer_t *timer)
         queue_member(member);
 }
 
+void fleet_revive(struct member *member)
+{
+    shoal_supervisor_t *s = member->boss;
+    bool was_held = member->held;
+    enum container_state state = container_get_state(member->container);
+    undo_end(member);
+    member->held = false;
+    if (state == CONTAINER_STOPPING || (state == CONTAINER_STARTING && was_held) ||
+        (state == CONTAINER_EXITED && !container_is_settled(member->container) && !member->prepared)) {
+        member->again = true;
+        return;
+    }
+    if (state != CONTAINER_CREATED && state != CONTAINER_EXITED && state != CONTAINER_BACKOFF)
+        return;
+    (void)uv_timer_stop(&member->timer);
+    member->attempts = 0;
+    member->crashed = false;
+    if (s->groups[member->service].released) /* else it goes with all of its service */
+        gate_add(member);
+    fleet_schedule(s);
+}
+
 /* Down. */
 
 static void go_to_down(shoal_supervisor_t *s)
@@ -223,6 +276,8 @@ static void finish(shoal_supervisor_t *s)
 static void on_pump(uv_timer_t *timer)
 {
     shoal_supervisor_t *s = timer->data;
+    if (control_walk(s)) /* 1 ms: others first, as below */
+        (void)uv_timer_start(&s->pump, on_pump, 1, 0);
     if (s->phase == PHASE_UP) {
         go_up(s);
         if (s->living == 0)
@@ -233,7 +288,7 @@ static void on_pump(uv_timer_t *timer)
             (void)uv_timer_start(&s->pump, on_pump, 1, 0);
         else if (s->open_members == 0)
             finish(s);
-    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL) {
+    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL && s->controls.first == NULL) {
         s->phase = PHASE_CLOSING;
         supervisor_close_parts(s);
     }
@@ -268,9 +323,10 @@ static void decide(struct member *member, shoal_event_t *event)
         .attempts = member->attempts,
         .wall_ms = event->wall_usec / 1000,
     };
-    member->restart_wanted = s->phase == PHASE_UP && restart_decide(&service->restart, &facts, &member->attempts);
+    member->restart_wanted = s->phase == PHASE_UP && !member->held && !member->again &&
+                             restart_decide(&service->restart, &facts, &member->attempts);
     member->crashed = event->exit_code != 0;
-    event->restart = member->restart_wanted ? "backoff" : "no";
+    event->restart = member->restart_wanted ? "backoff" : member->again ? "request" : "no";
     member->died_usec = base_monotonic_usec();
     if (member->restart_wanted)
         member->delay_usec = restart_delay_usec(&service->restart, member->attempts, fleet_random());
@@ -308,6 +364,17 @@ static void on_event(void *data, struct container *c, shoal_event_t *event)
         decide(member, event);
     }
     supervisor_publish(s, event);
+    if (event->kind == SHOAL_EVENT_START && member->restarting) {
+        shoal_event_t restart = *event;
+        restart.kind = SHOAL_EVENT_RESTART;
+        member->restarting = false;
+        supervisor_publish(s, &restart);
+    }
+    if (event->kind == SHOAL_EVENT_DIE && event->error != NULL) {
+        member->restarting = false;
+        control_start_failed(member, event->error);
+    }
+    control_look(member);
 }
 
 static void on_ended(void *data, struct container *c)
@@ -323,6 +390,7 @@ static void on_settled(void *data, struct container *c)
     const shoal_service_t *service = &s->spec->services[member->service];
     bool was_prepared = member->prepared;
     unprepare(member);
+    control_look(member);
     if (s->phase != PHASE_UP) {
         close_member(member);
         return;
@@ -333,6 +401,15 @@ static void on_settled(void *data, struct container *c)
         member->start_wanted = false;
         return;
     }
+    if (member->again) {
+        member->again = false;
+        member->attempts = 0;
+        member->crashed = false;
+        queue_member(member);
+        return;
+    }
+    if (member->held)
+        return;
     if (member->restart_wanted) {
         uint64_t passed = base_monotonic_usec() - member->died_usec;
         uint64_t left_ms = passed >= member->delay_usec ? 0 : (member->delay_usec - passed + 999) / 1000;
@@ -344,12 +421,7 @@ static void on_settled(void *data, struct container *c)
         }
         return;
     }
-    group->never_ran += !member->ever_ran;
-    if (group->exit_code == 0)
-        group->completed++;
-    else
-        group->failed++;
-    end_member(member);
+    count_end(member, group->exit_code == 0);
     hosts_touch(s->hosts);
     fleet_schedule(s);
 }

@@ -4,9 +4,10 @@
 
 #include "supervisor/inside.h"
 
-void fleet_init(shoal_supervisor_t *s);             /* timers and the containers' owner */
-void fleet_schedule(shoal_supervisor_t *s);         /* look at starts and ends in the loop's next turn */
-uint32_t fleet_random(void);                        /* for jitter */
+void fleet_init(shoal_supervisor_t *s);     /* timers and the containers' owner */
+void fleet_schedule(shoal_supervisor_t *s); /* look at starts and ends in the loop's next turn */
+void fleet_revive(struct member *member);   /* it shall run, whatever it does now; what is stopping starts again then */
+uint32_t fleet_random(void);                /* for jitter */
 void supervisor_close_parts(shoal_supervisor_t *s); /* supervisor.c: all members are gone */
 
 #endif

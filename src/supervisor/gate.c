@@ -75,6 +75,9 @@ void gate_add(struct member *member)
 {
     shoal_supervisor_t *s = member->boss;
     struct gate *gate = &s->gate;
+    if (member->queued)
+        return;
+    member->queued = true;
     enum start_kind kind = member->crashed ? START_CRASHED : START_ORDINARY;
     governor_add(&gate->governor, &s->groups[member->service].lines[kind], kind, &member->turn);
     if (uv_is_active((uv_handle_t *)&gate->tick) || !governor_is_busy(&gate->governor))
@@ -89,8 +92,11 @@ struct member *gate_take(shoal_supervisor_t *s)
 {
     uint64_t wait_usec;
     struct start_turn *turn = governor_take(&s->gate.governor, base_monotonic_usec(), fleet_random(), &wait_usec);
-    if (turn != NULL)
-        return CONTAINER_OF(turn, struct member, turn);
+    if (turn != NULL) {
+        struct member *member = CONTAINER_OF(turn, struct member, turn);
+        member->queued = false;
+        return member;
+    }
     if (wait_usec != UINT64_MAX)
         (void)uv_timer_start(&s->gate.due, on_due, (wait_usec + 999) / 1000, 0);
     return NULL;

@@ -55,6 +55,13 @@ struct member {
     bool preparing;    /* on the way: counts as a start in flight */
     bool start_wanted; /* its preparation came to nothing and is being cleared away: start it then */
     bool crashed;      /* its last run ended in failure */
+    bool held;         /* stopped by a request: it waits for another one */
+    bool again;        /* to be started by a request as soon as its run has settled */
+    bool restarting;   /* the next START is followed by a RESTART */
+    bool queued;       /* in the gate */
+    enum { ENDED_NOT, ENDED_COMPLETED, ENDED_FAILED } ended; /* how its group counts it */
+    bool stepping;                                           /* inside a step of a request */
+    struct control_part *parts;                              /* requests that wait for it */
     unsigned attempts;
     uint64_t delay_usec, died_usec;
     struct start_turn turn; /* in the gate */
@@ -72,6 +79,17 @@ struct group {
     struct image *image; /* owned */
     struct start_line lines[START_KIND_COUNT];
 };
+
+/* control.c: requests. */
+struct control;
+struct controls {
+    struct control *first; /* of those that are not walked to their end */
+    size_t next;           /* member where the first goes on */
+};
+bool control_walk(shoal_supervisor_t *s); /* a slice; whether there is more to do at once */
+void control_look(struct member *member); /* something of it has changed */
+void control_start_failed(struct member *member, const char *why);
+void control_drop(struct member *member); /* it is gone */
 
 enum phase { PHASE_OPEN, PHASE_UP, PHASE_DOWN, PHASE_ENDED, PHASE_CLOSING };
 
@@ -120,6 +138,7 @@ struct shoal_supervisor {
     struct member *members; /* owned */
     size_t member_count;
     struct gate gate;
+    struct controls controls;
     unsigned in_flight, in_flight_max;
     size_t open_members; /* containers and timers that are not closed yet */
     size_t living;       /* members that have not ended for good */

@@ -263,6 +263,8 @@ static void take_event(struct model *model, const struct record *record)
         node->now = unknown;
         node->cpu_usec = 0; /* the next run counts from nothing */
         set_state(node, event[0] == 'd' ? "exited" : "backoff");
+    } else if (strcmp(event, "restart") == 0) {
+        node->restarts++;
     } else if (strcmp(event, "pause") == 0 || strcmp(event, "unpause") == 0) {
         set_state(node, event[0] == 'p' ? "paused" : "running");
     } else if (strcmp(event, "oom") == 0) {

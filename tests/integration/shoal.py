@@ -78,7 +78,7 @@ class Result:
 class Fleet:
     """One `shoal up` of a compose text, in folders of its own."""
 
-    def __init__(self, folder, text, *options, program=None, environ=None, name="compose.yaml"):
+    def __init__(self, folder, text, *options, program=None, environ=None, name="compose.yaml", stdin=subprocess.DEVNULL):
         self.folder = str(folder)
         self.file = os.path.join(self.folder, name)
         self.root = os.path.join(self.folder, "root")
@@ -90,7 +90,7 @@ class Fleet:
         with open(self.file, "w") as out:
             out.write(text)
         self.command = [program or BIN, "up", "-f", self.file, "--root", self.root, "--run", self.run_dir, *map(str, options)]
-        self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(self.command, cwd=self.folder, stdin=stdin, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace",
                                         env={**os.environ, **(environ or {})}, start_new_session=True)
         self._readers = [threading.Thread(target=self._read, args=(self.process.stdout, self._take_record), daemon=True),
