@@ -104,7 +104,8 @@ void container_kill(struct container *c); /* at once */
 int container_signal(struct container *c, int signal, shoal_error_t *err);
 
 /* Freeze it, thaw it: every task of it stops where it is. The outcome is an event, PAUSE or UNPAUSE, when the kernel says so; one
- * that ends before gives a DIE alone, and a pause that is taken back before it has come nothing. Somebody else's hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
+ * that ends before it is paused gives a DIE alone, and a pause that is taken back before it has come nothing. Somebody else's
+ * hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
  * kill reaches it as it is.  Returns 0 under way, -EINVAL not running or not paused; else what the kernel said. */
 int container_pause(struct container *c, shoal_error_t *err);
 int container_unpause(struct container *c, shoal_error_t *err);

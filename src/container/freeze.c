@@ -10,10 +10,10 @@ static int write_freeze(struct container *c, const char *verb, bool freeze, shoa
         return shoal_refuse(err, -EINVAL, "%s: %s: it is %s", c->name, verb, container_state_name(c->state));
     int code = cgroup_freeze(c->cgroup, freeze, err);
     if (code < 0)
-        (void)shoal_within(err, "%s: %s", c->name, verb);
-    else
-        c->freezing = freeze;
-    return code;
+        return shoal_within(err, "%s: %s", c->name, verb);
+    c->freezing = freeze;
+    c->thawing = !freeze && c->frozen_since_usec != 0;
+    return 0;
 }
 
 int container_pause(struct container *c, shoal_error_t *err)
@@ -51,12 +51,12 @@ void freeze_on_change(struct container *c, bool frozen)
     c->frozen_since_usec = frozen ? base_monotonic_usec() : 0;
     c->freezing &= !frozen;
     shoal_event_t event = {0};
-    if (frozen && c->state == CONTAINER_RUNNING) {
+    bool was_thawing = c->thawing;
+    c->thawing &= frozen;
+    if (frozen && c->state == CONTAINER_RUNNING)
         container_set_state(c, CONTAINER_PAUSED, &event);
-    } else if (!frozen && c->state == CONTAINER_PAUSED) {
+    else if (!frozen && c->state == CONTAINER_PAUSED)
         container_set_state(c, CONTAINER_RUNNING, &event);
-    } else if (!frozen && c->thawing) {
-        c->thawing = false;
+    else if (!frozen && was_thawing)
         container_publish(c, SHOAL_EVENT_UNPAUSE, &event);
-    }
 }

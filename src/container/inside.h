@@ -97,8 +97,8 @@ struct container {
     uint64_t oom_kills;
     bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
     bool freezing;                                      /* asked for, not told yet */
-    bool thawing;   /* stopping, and it was paused: that it is no more is still to be told */
-    bool preparing; /* a launch that nobody has asked to start yet */
+    bool thawing;                                       /* it was paused: that it is no more is still to be told */
+    bool preparing;                                     /* a launch that nobody has asked to start yet */
     bool settled, settling;
     int exit_code, signal;
     unsigned links_pending;
