@@ -69,11 +69,18 @@ static void put_path(struct text *out, const struct place *at)
 static void put_origin(const struct load *load, struct text *text, const struct place *at)
 {
     bool other = at->file != 0 && at->line > 0;
+    const struct place *user = at;
+    while (user->profiled)
+        user = user->outer; /* a service */
     if (other)
         text_add_format(text, " (from %s:%d:%d", load_file_name(load, at->file), at->line, at->column);
     if (at->variable != NULL)
         text_add_format(text, "%s%.100s", other ? ", variable " : " (from variable ", at->variable);
-    if (other || at->variable != NULL)
+    bool opened = other || at->variable != NULL;
+    if (at->profiled)
+        text_add_format(text, "%sprofile, used at %s:%d:%d", opened ? ", " : " (from a ",
+                        load_file_name(load, user->file), user->line, user->column);
+    if (opened || at->profiled)
         text_add_string(text, ")");
 }
 
@@ -166,13 +173,15 @@ void load_free_findings(struct load *load)
 struct place place_key(const struct place *outer, const struct node_entry *entry)
 {
     const struct node *key = entry->key;
-    return (struct place){outer, key->text, 0, key->file, key->line, key->column, entry->value->variable};
+    bool profiled = key->profiled || (outer != NULL && outer->profiled);
+    return (struct place){outer, key->text, 0, key->file, key->line, key->column, entry->value->variable, profiled};
 }
 
 struct place place_item(const struct place *outer, const struct node *list, size_t index)
 {
     const struct node *item = list->items[index];
-    return (struct place){outer, NULL, index, item->file, item->line, item->column, item->variable};
+    return (struct place){outer,      NULL,         index,          item->file,
+                          item->line, item->column, item->variable, outer != NULL && outer->profiled};
 }
 
 shoal_position_t place_position(const struct load *load, const struct place *at)

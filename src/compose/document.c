@@ -212,6 +212,12 @@ static void put_schema_key(FILE *out, const struct key *key, unsigned indent)
     (void)fprintf(out, "%*s\"%s\": {\"description\": ", (int)indent, "", key->name);
     put_json_text(out, key->doc);
     if (key->section != NULL) {
+        if (is_form(key, "mapping of names")) {
+            (void)fputs(", \"type\": \"object\", \"additionalProperties\": {\"type\": \"object\",\n", out);
+            put_schema_section(out, key->section, indent + 2);
+            (void)fprintf(out, "%*s}}", (int)indent, "");
+            return;
+        }
         bool off = is_form(key, "mapping or off");
         (void)fprintf(out, ", \"type\": %s,\n", off ? "[\"object\", \"string\", \"boolean\"]" : "\"object\"");
         put_schema_section(out, key->section, indent + 2);

@@ -233,6 +233,9 @@ READER(read_security_opt);
 READER(read_sysctls);
 READER(read_logging); /* logging.c */
 
+extern const struct section profile_section; /* limit_sets.c */
+READER(read_profiles);
+
 extern const struct section governor_section, pressure_section; /* governor.c */
 READER(read_governor);
 

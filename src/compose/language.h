@@ -69,6 +69,9 @@ void apply_extends(struct load *load, struct node *root, const struct reset *res
                    const char *directory);
 void apply_include(struct load *load, struct node *root, const char *directory);
 
+/* limit_sets.c: what x-shoal.profiles gives to services that name one, of the whole model. */
+void apply_profiles(struct load *load, struct node *root);
+
 /* model.c: files to one tree. at: who includes them. */
 struct node *load_main(struct load *load, const char *const *files);
 struct node *load_model(struct load *load, const struct place *at, const char *const *files, const char *directory);

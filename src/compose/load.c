@@ -83,6 +83,8 @@ static const struct key fleet_x_keys[] = {
     {"pool", .read = read_pool, .min = 0, .max = 64, .form = "number",
      .doc = "Network namespaces with their link that are kept ready, for each network, 0 to 64. Default: twice "
             "starts_in_flight, and no more than there are sandboxes on it."},
+    {"profiles", .read = read_profiles, .section = &profile_section, .form = "mapping of names",
+     .doc = "Sets of limits by name, for services that say *x-shoal.profile*."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon containers are started again; a service's own goes before it."},
     {"governor", .read = read_governor, .offset = offsetof(shoal_spec_t, governor), .section = &governor_section,

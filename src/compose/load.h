@@ -16,6 +16,7 @@ struct place {
     uint16_t file; /* of the load's */
     int line, column;
     const char *variable; /* that the value came from */
+    bool profiled;        /* it stands in a profile, and the service above it does not */
 };
 
 struct variable {
@@ -177,6 +178,8 @@ const char *load_directory_of(struct load *load, const char *path); /* NULL: no 
 /* services.c, networks.c, restart.c, check.c: the spec from the model */
 void read_spec(struct load *load, struct node *model);
 void read_services(struct load *load);
+/* Some of a service's keys, outside of one. service: zeroed; a reader may keep what it reads there. */
+void read_scratch_service(struct load *load, const struct place *at, const struct node *map, shoal_service_t *service);
 void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);
 void settle_networks(struct load *load); /* those in use, into the spec */

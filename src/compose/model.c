@@ -253,6 +253,8 @@ struct node *load_main(struct load *load, const char *const *files)
     }
     if (readable && documents == 0)
         (void)check_top(load, sources[0].file, NULL);
+    if (dict != NULL && !load->out_of_memory)
+        apply_profiles(load, dict);
     dict = finish(load, dict, load->directory);
     if (dict != NULL && load->project != NULL) {
         struct node *project = node_new_text(&load->nodes, name == NULL ? dict : name->value, load->project);

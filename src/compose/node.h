@@ -41,6 +41,7 @@ struct node {
     bool checked : 1;                  /* it and what is below fits the language (schema.c) */
     bool damaged : 1;                  /* something below was wrong, which was said, and taken away */
     bool decimal : 1;                  /* a number that was written without a leading 0 */
+    bool profiled : 1;                 /* a key that a service got from a profile: it stands there */
     bool implied : 1;                  /* not written: it follows from something else */
     bool json_only : 1, yaml_only : 1; /* of a typed tree (typed.c): in which of the two forms it is printed */
     uint16_t file;                     /* index into the load's files */

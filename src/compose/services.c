@@ -222,6 +222,8 @@ static const struct key service_x_keys[] = {
      .doc =
          "So many of the containers that wait for their start (for a dependency, or in backoff) are kept parked just "
          "before *execve*(2): their start is then one wake-up. Default: 0."},
+    {"profile", .read = read_nothing, .form = "text",
+     .doc = "The limits of the profile of that name; what the service says itself goes before them, key by key."},
     {"restart", .read = read_x_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon it is started again."},
 };
@@ -492,6 +494,17 @@ static void read_service(struct load *load, const struct place *at, const struct
         finish_restart(load, service);
         finish_service(load, service);
     }
+    names_free(&draft.mount_targets);
+    names_free(&draft.sysctl_names);
+    load->draft = NULL;
+}
+
+void read_scratch_service(struct load *load, const struct place *at, const struct node *map, shoal_service_t *service)
+{
+    const struct restart_draft unset = {-1, -1, -1, -1, -1};
+    struct draft draft = {.at = at, .delay_ms = -1, .restart = unset};
+    load->draft = &draft;
+    (void)read_section(load, at, &service_section, map, service);
     names_free(&draft.mount_targets);
     names_free(&draft.sysctl_names);
     load->draft = NULL;

@@ -40,8 +40,55 @@ static void errors(void **state)
     free(findings);
 }
 
+static void profiles(void **state)
+{
+    (void)state;
+    char *findings = NULL;
+    shoal_spec_t *spec = load_text(
+        "x-shoal: {profiles: {small: {ulimits: {nofile: 100, nproc: 20}, shm_size: 8m, x-shoal: {warm: 1}}}}\n"
+        "services:\n"
+        "  a: {image: builtin:busybox, x-shoal: {profile: small}}\n"
+        "  b: {image: builtin:busybox, ulimits: {nofile: 7}, x-shoal: {profile: small, warm: 2}}\n",
+        &findings);
+    assert_string_equal(findings, "");
+    assert_non_null(spec);
+    const shoal_service_t *a = &spec->services[0], *b = &spec->services[1];
+    assert_int_equal(a->ulimit_count, 2);
+    assert_int_equal(a->ulimits[0].soft, 100);
+    assert_int_equal(a->warm, 1);
+    assert_int_equal(a->shm_bytes, 8 << 20);
+    assert_int_equal(b->ulimit_count, 2);
+    assert_int_equal(b->ulimits[0].soft, 7);
+    assert_int_equal(b->warm, 2);
+    shoal_spec_free(spec);
+    free(findings);
+    assert_null(load_text("x-shoal:\n"
+                          "  profiles:\n"
+                          "    wrong: {ulimits: {nosuch: 3}, x-shoal: {warm: -1, wram: 1}}\n"
+                          "    unused: {mem_limit: 1, x-shoal: {warm: x}}\n"
+                          "    words: {image: foo}\n"
+                          "services:\n"
+                          "  a: {image: builtin:busybox, x-shoal: {profile: wrong}}\n"
+                          "  b: {image: builtin:busybox, x-shoal: {profile: wrogn}}\n",
+                          &findings));
+    static const char *const wanted[] = {
+        "3:23: error: services.a.ulimits.nosuch: is no resource limit;",
+        "3:45: error: services.a.x-shoal.warm: -1 is out of range; it goes from 0 to 10000 (from a profile, used at ",
+        ":7:31)\n",
+        "3:55: error: services.a.x-shoal.wram: unknown key; did you mean \"warm\"?",
+        "4:14: error: x-shoal.profiles.unused.mem_limit: 1 bytes are too little",
+        "4:38: error: x-shoal.profiles.unused.x-shoal.warm: \"x\"",
+        "5:13: error: x-shoal.profiles.words.image: is no key of a profile",
+        "8:41: error: services.b.x-shoal.profile: there is no profile \"wrogn\" in x-shoal.profiles",
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (strstr(findings, wanted[i]) == NULL)
+            fail_msg("%s\nis not in\n%s", wanted[i], findings);
+    free(findings);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(profiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
