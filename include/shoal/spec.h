@@ -52,32 +52,49 @@ typedef struct shoal_mount {
     shoal_position_t at;
 } shoal_mount_t;
 
-/** Limits that a cgroup v2 controller has to carry out. Index of shoal_service.limits. */
+/** Limits that a cgroup v2 controller has to carry out. Index of shoal_limits.items. */
 typedef enum shoal_limit_kind {
     SHOAL_LIMIT_MEMORY,             /* bytes, memory.max */
     SHOAL_LIMIT_MEMORY_SWAP,        /* bytes of memory plus swap (Compose memswap_limit); -1 unlimited */
     SHOAL_LIMIT_MEMORY_RESERVATION, /* bytes, memory.low */
+    SHOAL_LIMIT_MEMORY_HIGH,        /* bytes, memory.high */
+    SHOAL_LIMIT_OOM_GROUP,          /* 1 all of it, 0 one process; memory.oom.group */
     SHOAL_LIMIT_CPUS,               /* thousandths of a CPU, cpu.max */
+    SHOAL_LIMIT_CPU_QUOTA,          /* microseconds in each period; -1 unlimited; not with CPUS; cpu.max */
+    SHOAL_LIMIT_CPU_PERIOD,         /* microseconds; not with CPUS; cpu.max */
+    SHOAL_LIMIT_CPU_BURST,          /* microseconds saved from earlier periods, cpu.max.burst */
     SHOAL_LIMIT_CPU_SHARES,         /* 2..262144, turned into cpu.weight */
+    SHOAL_LIMIT_CPU_WEIGHT,         /* 1..10000, cpu.weight; not with CPU_SHARES */
+    SHOAL_LIMIT_CPU_IDLE,           /* 1: only what others leave, cpu.idle; not with a weight */
     SHOAL_LIMIT_CPUSET,             /* text: CPU list, cpuset.cpus */
+    SHOAL_LIMIT_CPUSET_MEMS,        /* text: list of memory nodes, cpuset.mems */
     SHOAL_LIMIT_PIDS,               /* tasks, pids.max; -1 unlimited */
+    SHOAL_LIMIT_IO_WEIGHT,          /* 10..1000 (Compose), turned into io.weight or taken by io.bfq.weight */
     SHOAL_LIMIT_COUNT
 } shoal_limit_kind_t;
 
 typedef struct shoal_limit {
     bool set;
     int64_t value;
-    char *text;      /* SHOAL_LIMIT_CPUSET alone */
+    char *text;      /* CPUSET and CPUSET_MEMS alone */
     const char *key; /* the key as written: "mem_limit", "deploy.resources.limits.memory" */
     shoal_position_t at;
 } shoal_limit_t;
 
-/** One device's rates, blkio_config; 0 means no limit. Carried out by io.max. */
+/** One device's rates and weight, blkio_config; 0 means none. Carried out by io.max and io.weight. */
 typedef struct shoal_io_limit {
-    char *path; /* of the device, absolute: /dev/vda */
+    char *path; /* of the device, absolute: /dev/vda; or its number: 8:0 */
     uint64_t rbps, wbps, riops, wiops;
+    uint64_t weight; /* 10..1000 */
     shoal_position_t at;
 } shoal_io_limit_t;
+
+/** What one cgroup directory may use: a service's sandbox, a group, a project. */
+typedef struct shoal_limits {
+    shoal_limit_t items[SHOAL_LIMIT_COUNT];
+    size_t device_count;
+    shoal_io_limit_t *devices;
+} shoal_limits_t;
 
 typedef enum shoal_restart_policy {
     SHOAL_RESTART_NO,
@@ -142,9 +159,7 @@ typedef struct shoal_service {
     size_t mount_count;
     shoal_mount_t *mounts; /* tmpfs and volumes */
 
-    shoal_limit_t limits[SHOAL_LIMIT_COUNT];
-    size_t io_limit_count;
-    shoal_io_limit_t *io_limits;
+    shoal_limits_t limits;
     size_t ulimit_count;
     shoal_ulimit_t *ulimits;
     uint64_t shm_bytes; /* 0: 64 MiB */

@@ -22,6 +22,7 @@ static void free_cgroup(struct cgroup *cgroup)
     if (cgroup->next != NULL)
         cgroup->next->link = cgroup->link;
     base_close_fd(&cgroup->dir_fd);
+    cgroup_limits_unref(cgroup->limits);
     free(cgroup->name);
     free(cgroup);
 }
@@ -44,8 +45,8 @@ static struct cgroup *new_cgroup(struct cgroup_root *root, const char *name)
     return cgroup;
 }
 
-int cgroup_create(struct cgroup_root *root, const char *name, const shoal_service_t *service, int64_t default_pids,
-                  cgroup_event_cb cb, void *data, struct cgroup **out, shoal_error_t *err)
+int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limits *limits, cgroup_event_cb cb,
+                  void *data, struct cgroup **out, shoal_error_t *err)
 {
     struct cgroup *cgroup = new_cgroup(root, name);
     if (cgroup == NULL)
@@ -57,8 +58,9 @@ int cgroup_create(struct cgroup_root *root, const char *name, const shoal_servic
     }
     cgroup->dir_fd = openat(root->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int code = cgroup->dir_fd < 0 ? shoal_fail(err, -errno, "open %s/%s", root->path, name) : 0;
+    cgroup->limits = cgroup_limits_ref(limits);
     if (code == 0)
-        code = cgroup_write_limits(root, cgroup->dir_fd, service, default_pids, err);
+        code = cgroup_limits_write_early(limits, cgroup->dir_fd, err);
     if (code == 0)
         code = cgroup_watch(cgroup, err);
     if (code < 0) {

@@ -61,12 +61,33 @@ enum cgroup_event {
 };
 typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t count);
 
-/* Make PROJECT/name, write the limits of service whose controllers are there and read each back (a value the kernel
- * changed beyond its own rounding is an error that names file, wanted and got), memory.oom.group=1, pids.max
- * (default_pids where the file says nothing), and watch cgroup.events, memory.events, pids.events.
+/* Limits as the kernel takes them: files and values, made once for all directories that get the same. Never changed once they
+ * are made; references are counted, on one thread. */
+struct cgroup_limits;
+struct cgroup_limit_defaults {
+    int64_t pids; /* pids.max where nothing else is said; -1 unlimited */
+    bool oom_group;
+};
+/* Of a service's, a group's or a project's limits, those whose controllers are there. defaults: NULL none. Devices are looked
+ * up. Returns 0 and *out, a reference; -ENOENT, -ENOTBLK, ... a device, and *out_at (may be NULL) is where it was named. */
+int cgroup_limits_new(struct cgroup_limits **out, const struct cgroup_root *root, const shoal_limits_t *limits,
+                      const struct cgroup_limit_defaults *defaults, const shoal_position_t **out_at,
+                      shoal_error_t *err);
+struct cgroup_limits *cgroup_limits_ref(struct cgroup_limits *limits);
+void cgroup_limits_unref(struct cgroup_limits *limits);
+/* Write all of them into the directory dir_fd and read each back: a value that the kernel changed beyond its own rounding is an
+ * error that names file, wanted and got. limits: NULL none. */
+int cgroup_limits_write(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err);
+
+/* Make PROJECT/name, write all limits into it but the late ones, and watch cgroup.events, memory.events, pids.events.
+ * limits: NULL none; a reference is kept.
  * Returns 0; -EEXIST, -ENOSPC, -EINVAL, ...: nothing is left behind. err names file and value. */
-int cgroup_create(struct cgroup_root *root, const char *name, const shoal_service_t *service, int64_t default_pids,
-                  cgroup_event_cb cb, void *data, struct cgroup **out, shoal_error_t *err);
+int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limits *limits, cgroup_event_cb cb,
+                  void *data, struct cgroup **out, shoal_error_t *err);
+/* memory.max. A child that shares its parent's memory until execve is in the cgroup already: were its limit hit before, the
+ * kernel would kill whoever shares the memory (oom_kill.c, __oom_kill_process), and that is us. So it is written when the child
+ * is about to be let go, a few steps before execve. Before cgroup_close_fd(). */
+int cgroup_write_late_limits(const struct cgroup *cgroup, shoal_error_t *err);
 
 int cgroup_fd(const struct cgroup *cgroup);  /* directory descriptor for CLONE_INTO_CGROUP; borrowed */
 void cgroup_close_fd(struct cgroup *cgroup); /* the first process is in it: nobody needs that descriptor any more */

@@ -12,6 +12,32 @@ enum {
 
 enum { PRESSURE_FILES = 3 }; /* cpu, memory, io */
 
+/* How a value may differ when it is read back. */
+enum limit_rounding { LIMIT_AS_WRITTEN, LIMIT_PAGES, LIMIT_LIST };
+enum { LIMIT_SUBJECT = 48 };
+
+/* A file that takes a limit. */
+struct limit_file {
+    const char *name;
+    const char *initial; /* what says that there is no limit */
+    enum limit_rounding rounding;
+    bool may_lack; /* a kernel without swap has no such file, and nothing to limit */
+    bool late;
+};
+
+/* One line as the kernel takes it. */
+struct limit_setting {
+    struct limit_file file;
+    char subject[LIMIT_SUBJECT]; /* what the line is about, in front of the value: "8:0"; "" the whole file */
+    char *value;                 /* owned */
+};
+
+struct cgroup_limits {
+    unsigned references;
+    size_t count;
+    struct limit_setting settings[];
+};
+
 /* What a sample keeps for the next one: the files that a container at rest need not be asked for. */
 struct cgroup_last {
     uint64_t cpu[5]; /* as in shoal_sample_t */
@@ -23,10 +49,11 @@ enum watched_file { WATCH_CGROUP, WATCH_MEMORY, WATCH_PIDS, WATCH_COUNT };
 
 struct cgroup {
     struct cgroup_root *root;
-    struct cgroup *next, **link; /* all of root's */
-    char *name;                  /* owned */
-    int dir_fd;                  /* until cgroup_close_fd(); -1 */
-    int watches[WATCH_COUNT];    /* watch descriptors; -1 none */
+    struct cgroup *next, **link;  /* all of root's */
+    char *name;                   /* owned */
+    struct cgroup_limits *limits; /* a reference; NULL none */
+    int dir_fd;                   /* until cgroup_close_fd(); -1 */
+    int watches[WATCH_COUNT];     /* watch descriptors; -1 none */
     struct cgroup *next_watched[WATCH_COUNT];
     cgroup_event_cb cb;
     void *data;
@@ -78,8 +105,11 @@ void cgroup_parse_pressure(const char *text, shoal_pressure_line_t *out);
 bool cgroup_same_list(const char *a, const char *b); /* "0-2,4" and "0,1,2,4" are the same CPUs */
 
 /* limit.c */
-int cgroup_write_limits(const struct cgroup_root *root, int dir_fd, const shoal_service_t *service,
-                        int64_t default_pids, shoal_error_t *err);
+int cgroup_limits_write_early(const struct cgroup_limits *limits, int dir_fd,
+                              shoal_error_t *err); /* all but the late */
+
+/* disk.c: "MAJ:MIN" of a whole disk named by its path or that number. -ENOENT, -ENOTBLK, -ENXIO, -EINVAL a partition. */
+int cgroup_find_disk(const char *name, char out[LIMIT_SUBJECT], shoal_error_t *err);
 
 /* event.c */
 int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);

@@ -1,35 +1,74 @@
-/* Limits: from what the file says to what the kernel takes, written and read back. */
+/* Limits: from what the file says to what the kernel takes, written and read back. Nothing here knows whose limits they are. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "cgroup/inside.h"
 
 enum { CPU_PERIOD_USEC = 100000 };
 
-/* How a value may differ when it is read back. */
-enum rounding { AS_WRITTEN, PAGES, CPU_LIST };
-
-static const struct limit {
+static const struct limit_row {
     enum cgroup_controller controller;
-    const char *file;
-    enum rounding rounding;
-    bool may_lack; /* a kernel without swap has no such file, and nothing to limit */
-} limits[SHOAL_LIMIT_COUNT] = {
-    [SHOAL_LIMIT_MEMORY] = {CGROUP_MEMORY, "memory.max", PAGES, false},
-    [SHOAL_LIMIT_MEMORY_SWAP] = {CGROUP_MEMORY, "memory.swap.max", PAGES, true},
-    [SHOAL_LIMIT_MEMORY_RESERVATION] = {CGROUP_MEMORY, "memory.low", PAGES, false},
-    [SHOAL_LIMIT_CPUS] = {CGROUP_CPU, "cpu.max", AS_WRITTEN, false},
-    [SHOAL_LIMIT_CPU_SHARES] = {CGROUP_CPU, "cpu.weight", AS_WRITTEN, false},
-    [SHOAL_LIMIT_CPUSET] = {CGROUP_CPUSET, "cpuset.cpus", CPU_LIST, false},
-    [SHOAL_LIMIT_PIDS] = {CGROUP_PIDS, "pids.max", AS_WRITTEN, false},
+    struct limit_file file;
+} rows[SHOAL_LIMIT_COUNT] = {
+    /* Late: see cgroup_write_late_limits(). */
+    [SHOAL_LIMIT_MEMORY] = {CGROUP_MEMORY, {"memory.max", "max", LIMIT_PAGES, .late = true}},
+    [SHOAL_LIMIT_MEMORY_SWAP] = {CGROUP_MEMORY, {"memory.swap.max", "max", LIMIT_PAGES, .may_lack = true}},
+    [SHOAL_LIMIT_MEMORY_RESERVATION] = {CGROUP_MEMORY, {"memory.low", "0", LIMIT_PAGES}},
+    [SHOAL_LIMIT_MEMORY_HIGH] = {CGROUP_MEMORY, {"memory.high", "max", LIMIT_PAGES}},
+    [SHOAL_LIMIT_OOM_GROUP] = {CGROUP_MEMORY, {"memory.oom.group", "0", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPUS] = {CGROUP_CPU, {"cpu.max", "max 100000", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_QUOTA] = {CGROUP_CPU, {"cpu.max", "max 100000", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_PERIOD] = {CGROUP_CPU, {"cpu.max", "max 100000", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_BURST] = {CGROUP_CPU, {"cpu.max.burst", "0", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_SHARES] = {CGROUP_CPU, {"cpu.weight", "100", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_WEIGHT] = {CGROUP_CPU, {"cpu.weight", "100", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPU_IDLE] = {CGROUP_CPU, {"cpu.idle", "0", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_CPUSET] = {CGROUP_CPUSET, {"cpuset.cpus", "", LIMIT_LIST}},
+    [SHOAL_LIMIT_CPUSET_MEMS] = {CGROUP_CPUSET, {"cpuset.mems", "", LIMIT_LIST}},
+    [SHOAL_LIMIT_PIDS] = {CGROUP_PIDS, {"pids.max", "max", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_IO_WEIGHT] = {CGROUP_IO, {"io.weight", "default 100", LIMIT_AS_WRITTEN}},
 };
+static const struct limit_file io_max = {"io.max", "rbps=max wbps=max riops=max wiops=max", LIMIT_AS_WRITTEN};
 
 enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind)
 {
-    return limits[kind].controller;
+    return rows[kind].controller;
+}
+
+/* ---- made ---- */
+
+struct cgroup_limits *cgroup_limits_ref(struct cgroup_limits *limits)
+{
+    if (limits != NULL)
+        limits->references++;
+    return limits;
+}
+
+void cgroup_limits_unref(struct cgroup_limits *limits)
+{
+    if (limits == NULL || --limits->references > 0)
+        return;
+    for (size_t i = 0; i < limits->count; i++)
+        free(limits->settings[i].value);
+    free(limits);
+}
+
+struct making {
+    const struct cgroup_root *root;
+    struct cgroup_limits *limits;
+    bool failed;
+};
+
+static void add(struct making *making, const struct limit_file *file, const char *subject, char *value)
+{
+    if (value == NULL) {
+        making->failed = true;
+        return;
+    }
+    struct limit_setting *setting = &making->limits->settings[making->limits->count++];
+    *setting = (struct limit_setting){.file = *file, .value = value};
+    (void)snprintf(setting->subject, sizeof setting->subject, "%s", subject);
 }
 
 /* Docker's shares 2..262144 onto weights 1..10000, linearly, as the OCI runtimes did it first (Kubernetes KEP-2254). */
@@ -39,128 +78,203 @@ static int64_t shares_to_weight(int64_t shares)
     return 1 + (bounded - 2) * 9999 / 262142;
 }
 
-static void put_number(char *out, size_t room, int64_t value)
+static char *number(int64_t value)
 {
-    if (value < 0)
-        (void)snprintf(out, room, "max");
-    else
-        (void)snprintf(out, room, "%" PRId64, value);
+    return value < 0 ? base_format("max") : base_format("%" PRId64, value);
 }
 
-static void format_limit(shoal_limit_kind_t kind, const shoal_service_t *service, char *out, size_t room)
+static char *format_cpu_max(const shoal_limit_t *items)
 {
-    const shoal_limit_t *limit = &service->limits[kind];
+    const shoal_limit_t *cpus = &items[SHOAL_LIMIT_CPUS], *quota = &items[SHOAL_LIMIT_CPU_QUOTA];
+    if (cpus->set)
+        return base_format("%" PRId64 " %d", cpus->value * (CPU_PERIOD_USEC / 1000), CPU_PERIOD_USEC);
+    int64_t period = items[SHOAL_LIMIT_CPU_PERIOD].set ? items[SHOAL_LIMIT_CPU_PERIOD].value : CPU_PERIOD_USEC;
+    if (!quota->set || quota->value < 0)
+        return base_format("max %" PRId64, period);
+    return base_format("%" PRId64 " %" PRId64, quota->value, period);
+}
+
+/* NULL with nothing failed: another kind writes that file. */
+static char *format_item(shoal_limit_kind_t kind, const shoal_limit_t *items)
+{
+    const shoal_limit_t *limit = &items[kind];
     switch (kind) {
     case SHOAL_LIMIT_MEMORY:
     case SHOAL_LIMIT_MEMORY_RESERVATION:
+    case SHOAL_LIMIT_MEMORY_HIGH:
+    case SHOAL_LIMIT_OOM_GROUP:
+    case SHOAL_LIMIT_CPU_BURST:
+    case SHOAL_LIMIT_CPU_WEIGHT:
+    case SHOAL_LIMIT_CPU_IDLE:
     case SHOAL_LIMIT_PIDS:
-        put_number(out, room, limit->value);
-        break;
+        return number(limit->value);
     case SHOAL_LIMIT_MEMORY_SWAP: /* Compose counts memory and swap together, the kernel swap alone */
-        put_number(out, room, limit->value < 0 ? -1 : limit->value - service->limits[SHOAL_LIMIT_MEMORY].value);
-        break;
+        return number(limit->value < 0 ? -1 : limit->value - items[SHOAL_LIMIT_MEMORY].value);
     case SHOAL_LIMIT_CPUS:
-        (void)snprintf(out, room, "%" PRId64 " %d", limit->value * (CPU_PERIOD_USEC / 1000), CPU_PERIOD_USEC);
-        break;
+    case SHOAL_LIMIT_CPU_QUOTA:
+    case SHOAL_LIMIT_CPU_PERIOD:
+        return format_cpu_max(items);
     case SHOAL_LIMIT_CPU_SHARES:
-        put_number(out, room, shares_to_weight(limit->value));
-        break;
+        return number(shares_to_weight(limit->value));
     case SHOAL_LIMIT_CPUSET:
-        (void)snprintf(out, room, "%s", limit->text);
-        break;
+    case SHOAL_LIMIT_CPUSET_MEMS:
+        return base_format("%s", limit->text);
+    case SHOAL_LIMIT_IO_WEIGHT:
+        return base_format("default %" PRId64, limit->value);
     case SHOAL_LIMIT_COUNT:
         break;
     }
+    return NULL;
 }
 
-static bool is_same(enum rounding rounding, const char *wanted, const char *got)
+static void add_items(struct making *making, const shoal_limit_t *items, const struct cgroup_limit_defaults *defaults)
+{
+    bool cpu_max = false;
+    for (int i = 0; i < SHOAL_LIMIT_COUNT; i++) {
+        if (!items[i].set || !making->root->has[rows[i].controller])
+            continue; /* a controller that is not there was refused, or its lack accepted, before */
+        bool is_cpu_max = i == SHOAL_LIMIT_CPUS || i == SHOAL_LIMIT_CPU_QUOTA || i == SHOAL_LIMIT_CPU_PERIOD;
+        if (is_cpu_max && cpu_max)
+            continue; /* one line for all three */
+        cpu_max |= is_cpu_max;
+        add(making, &rows[i].file, "", format_item((shoal_limit_kind_t)i, items));
+    }
+    if (defaults == NULL)
+        return;
+    if (!items[SHOAL_LIMIT_PIDS].set && making->root->has[CGROUP_PIDS])
+        add(making, &rows[SHOAL_LIMIT_PIDS].file, "", number(defaults->pids));
+    if (!items[SHOAL_LIMIT_OOM_GROUP].set && making->root->has[CGROUP_MEMORY] && defaults->oom_group)
+        add(making, &rows[SHOAL_LIMIT_OOM_GROUP].file, "", number(1));
+}
+
+static int add_device(struct making *making, const shoal_io_limit_t *limit, shoal_error_t *err)
+{
+    char device[LIMIT_SUBJECT];
+    int code = cgroup_find_disk(limit->path, device, err);
+    if (code < 0)
+        return code;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rates[] = {{"rbps", limit->rbps}, {"wbps", limit->wbps}, {"riops", limit->riops}, {"wiops", limit->wiops}};
+    struct text line = {0};
+    bool any = false;
+    for (size_t i = 0; i < COUNT(rates); i++) {
+        any |= rates[i].value > 0;
+        if (rates[i].value > 0)
+            text_add_format(&line, "%s%s=%" PRIu64, i > 0 ? " " : "", rates[i].name, rates[i].value);
+        else
+            text_add_format(&line, "%s%s=max", i > 0 ? " " : "", rates[i].name);
+    }
+    if (any)
+        add(making, &io_max, device, text_take(&line));
+    text_free(&line);
+    return 0;
+}
+
+int cgroup_limits_new(struct cgroup_limits **out, const struct cgroup_root *root, const shoal_limits_t *limits,
+                      const struct cgroup_limit_defaults *defaults, const shoal_position_t **out_at, shoal_error_t *err)
+{
+    size_t most = SHOAL_LIMIT_COUNT + 2 * limits->device_count;
+    struct making making = {.root = root};
+    making.limits = calloc(1, sizeof *making.limits + most * sizeof *making.limits->settings);
+    if (making.limits == NULL)
+        return shoal_fail(err, -ENOMEM, "limits");
+    making.limits->references = 1;
+    add_items(&making, limits->items, defaults);
+    int code = 0;
+    for (size_t i = 0; i < limits->device_count && root->has[CGROUP_IO] && code == 0; i++) {
+        code = add_device(&making, &limits->devices[i], err);
+        if (code < 0 && out_at != NULL)
+            *out_at = &limits->devices[i].at;
+    }
+    if (code == 0 && making.failed)
+        code = shoal_fail(err, -ENOMEM, "limits");
+    if (code == 0)
+        *out = making.limits;
+    else
+        cgroup_limits_unref(making.limits);
+    return code;
+}
+
+/* ---- written ---- */
+
+static bool is_same(enum limit_rounding rounding, const char *wanted, const char *got)
 {
     switch (rounding) {
-    case AS_WRITTEN:
+    case LIMIT_AS_WRITTEN:
         return strcmp(wanted, got) == 0;
-    case PAGES: {
+    case LIMIT_PAGES: {
         uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t a = cgroup_parse_number(wanted), b = cgroup_parse_number(got);
         return a == b || (a != SHOAL_ABSENT && b != SHOAL_ABSENT && a / page == b / page);
     }
-    case CPU_LIST:
+    case LIMIT_LIST:
         return cgroup_same_list(wanted, got);
     }
     return false;
 }
 
-static int write_and_check(int dir_fd, const char *file, enum rounding rounding, const char *value, shoal_error_t *err)
+/* The text behind "SUBJECT " of the line that begins with it, cut off at its end; the whole without a subject. "" where there
+ * is no such line: the kernel prints none for what has no limit. */
+static const char *find_value(char *text, const char *subject)
 {
-    int code = cgroup_file_write(dir_fd, file, value, err);
-    if (code < 0)
-        return code;
-    char got[CGROUP_TEXT];
-    ssize_t count = cgroup_file_read(dir_fd, file, got, sizeof got);
-    if (count < 0)
-        return shoal_fail(err, (int)count, "%s: read back", file);
-    got[strcspn(got, "\n")] = '\0';
-    if (!is_same(rounding, value, got))
-        return shoal_refuse(err, -EINVAL, "%s: wrote '%s', the kernel made '%s' of it", file, value, got);
-    return 0;
-}
-
-static int write_io(int dir_fd, const shoal_io_limit_t *limit, shoal_error_t *err)
-{
-    struct stat about;
-    if (stat(limit->path, &about) < 0)
-        return shoal_fail(err, -errno, "io.max: %s", limit->path);
-    if (!S_ISBLK(about.st_mode))
-        return shoal_refuse(err, -ENOTBLK, "io.max: %s is no block device", limit->path);
-    unsigned major = major(about.st_rdev), minor = minor(about.st_rdev);
-    char path[64];
-    (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/partition", major, minor);
-    if (access(path, F_OK) == 0)
-        return shoal_refuse(err, -EINVAL, "io.max: %s is a partition; the kernel limits whole disks", limit->path);
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rates[] = {{"rbps", limit->rbps}, {"wbps", limit->wbps}, {"riops", limit->riops}, {"wiops", limit->wiops}};
-    char line[200], got[CGROUP_TEXT];
-    int at = snprintf(line, sizeof line, "%u:%u", major, minor);
-    for (size_t i = 0; i < COUNT(rates); i++)
-        if (rates[i].value > 0)
-            at += snprintf(line + at, sizeof line - (size_t)at, " %s=%" PRIu64, rates[i].name, rates[i].value);
-    int code = cgroup_file_write(dir_fd, "io.max", line, err);
-    if (code < 0)
-        return code;
-    ssize_t count = cgroup_file_read(dir_fd, "io.max", got, sizeof got);
-    if (count < 0)
-        return shoal_fail(err, (int)count, "io.max: read back");
-    for (size_t i = 0; i < COUNT(rates); i++) {
-        char part[64];
-        (void)snprintf(part, sizeof part, " %s=%" PRIu64, rates[i].name, rates[i].value);
-        if (rates[i].value > 0 && strstr(got, part) == NULL)
-            return shoal_refuse(err, -EINVAL, "io.max: wrote '%s', the kernel made '%s' of it", line, got);
+    if (subject[0] == '\0') {
+        text[strcspn(text, "\n")] = '\0';
+        return text;
     }
+    size_t count = strlen(subject);
+    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, subject, count) == 0 && line[count] == ' ') {
+            line[strcspn(line, "\n")] = '\0';
+            return line + count + 1;
+        }
+    }
+    return "";
+}
+
+static int write_setting(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err)
+{
+    const struct limit_file *file = &setting->file;
+    char line[LIMIT_SUBJECT + 320], got[CGROUP_TEXT];
+    (void)snprintf(line, sizeof line, "%s%s%s", setting->subject, setting->subject[0] != '\0' ? " " : "", value);
+    int code = cgroup_file_write(dir_fd, file->name, line[0] != '\0' ? line : "\n", err);
+    if (code == -ENOENT && file->may_lack)
+        return 0;
+    if (code < 0)
+        return code;
+    ssize_t count = cgroup_file_read(dir_fd, file->name, got, sizeof got);
+    if (count < 0)
+        return shoal_fail(err, (int)count, "%s: read back", file->name);
+    const char *made = find_value(got, setting->subject);
+    if (!is_same(file->rounding, value, made) && !(made[0] == '\0' && strcmp(value, file->initial) == 0))
+        return shoal_refuse(err, -EINVAL, "%s: wrote '%s', the kernel made '%s' of it", file->name, line, made);
     return 0;
 }
 
-int cgroup_write_limits(const struct cgroup_root *root, int dir_fd, const shoal_service_t *service,
-                        int64_t default_pids, shoal_error_t *err)
+static int write_all(const struct cgroup_limits *limits, int dir_fd, bool early, bool late, shoal_error_t *err)
 {
-    char value[256];
     int code = 0;
-    for (int i = 0; i < SHOAL_LIMIT_COUNT && code == 0; i++) {
-        const struct limit *limit = &limits[i];
-        if (!service->limits[i].set || !root->has[limit->controller])
-            continue; /* a controller that is not there was refused, or its lack accepted, before */
-        format_limit((shoal_limit_kind_t)i, service, value, sizeof value);
-        code = write_and_check(dir_fd, limit->file, limit->rounding, value, err);
-        if (code == -ENOENT && limit->may_lack)
-            code = 0;
+    for (size_t i = 0; limits != NULL && i < limits->count && code == 0; i++) {
+        const struct limit_setting *setting = &limits->settings[i];
+        if (setting->file.late ? late : early)
+            code = write_setting(dir_fd, setting, setting->value, err);
     }
-    for (size_t i = 0; i < service->io_limit_count && root->has[CGROUP_IO] && code == 0; i++)
-        code = write_io(dir_fd, &service->io_limits[i], err);
-    if (code == 0 && !service->limits[SHOAL_LIMIT_PIDS].set && root->has[CGROUP_PIDS]) {
-        put_number(value, sizeof value, default_pids);
-        code = write_and_check(dir_fd, "pids.max", AS_WRITTEN, value, err);
-    }
-    if (code == 0 && root->has[CGROUP_MEMORY])
-        code = write_and_check(dir_fd, "memory.oom.group", AS_WRITTEN, "1", err);
     return code;
+}
+
+int cgroup_limits_write(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err)
+{
+    return write_all(limits, dir_fd, true, true, err);
+}
+
+int cgroup_limits_write_early(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err)
+{
+    return write_all(limits, dir_fd, true, false, err);
+}
+
+int cgroup_write_late_limits(const struct cgroup *cgroup, shoal_error_t *err)
+{
+    return write_all(cgroup->limits, cgroup->dir_fd, false, true, err);
 }

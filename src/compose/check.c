@@ -13,9 +13,9 @@ static struct place limit_place(const struct load *load, const shoal_limit_t *li
 
 static void check_memory(struct load *load, const shoal_service_t *service)
 {
-    const shoal_limit_t *memory = &service->limits[SHOAL_LIMIT_MEMORY];
-    const shoal_limit_t *swap = &service->limits[SHOAL_LIMIT_MEMORY_SWAP];
-    const shoal_limit_t *reservation = &service->limits[SHOAL_LIMIT_MEMORY_RESERVATION];
+    const shoal_limit_t *memory = &service->limits.items[SHOAL_LIMIT_MEMORY];
+    const shoal_limit_t *swap = &service->limits.items[SHOAL_LIMIT_MEMORY_SWAP];
+    const shoal_limit_t *reservation = &service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION];
     if (swap->set && swap->value >= 0) {
         struct place at = limit_place(load, swap);
         if (!memory->set)

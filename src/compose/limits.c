@@ -10,7 +10,7 @@
 static void put_limit(struct load *load, const struct place *at, const struct key *key, shoal_service_t *service,
                       int64_t value, char *text)
 {
-    shoal_limit_t *limit = &service->limits[key->offset];
+    shoal_limit_t *limit = &service->limits.items[key->offset];
     const char *name = key->full != NULL ? key->full : key->name;
     *limit = (shoal_limit_t){true, value, text, name, place_position(load, at)};
 }
@@ -131,22 +131,22 @@ static shoal_io_limit_t *find_io_limit(struct load *load, const struct place *at
                                        const char *path)
 {
     enum { MOST = 64 }; /* devices of one sandbox */
-    for (size_t i = 0; i < service->io_limit_count; i++)
-        if (strcmp(service->io_limits[i].path, path) == 0)
-            return &service->io_limits[i];
-    if (service->io_limits == NULL) {
-        service->io_limits = arena_array(load->arena, MOST, sizeof *service->io_limits);
-        if (!LOAD_GOT(load, service->io_limits))
+    for (size_t i = 0; i < service->limits.device_count; i++)
+        if (strcmp(service->limits.devices[i].path, path) == 0)
+            return &service->limits.devices[i];
+    if (service->limits.devices == NULL) {
+        service->limits.devices = arena_array(load->arena, MOST, sizeof *service->limits.devices);
+        if (!LOAD_GOT(load, service->limits.devices))
             return NULL;
     }
-    if (service->io_limit_count == MOST) {
+    if (service->limits.device_count == MOST) {
         load_error(load, at, "more than %d devices", MOST);
         return NULL;
     }
     char *kept = keep(load, path);
     if (kept == NULL)
         return NULL;
-    shoal_io_limit_t *limit = &service->io_limits[service->io_limit_count++];
+    shoal_io_limit_t *limit = &service->limits.devices[service->limits.device_count++];
     *limit = (shoal_io_limit_t){.path = kept, .at = place_position(load, at)};
     return limit;
 }

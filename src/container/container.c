@@ -166,6 +166,7 @@ static void free_record(struct container *c)
     for (size_t i = 0; c->binds != NULL && i < c->service->mount_count; i++)
         free(c->binds[i].path);
     free(c->binds);
+    cgroup_limits_unref(c->limits);
     free(c->dir);
     free(c->name);
     free(c);
@@ -183,6 +184,7 @@ int container_open(struct container **out, const struct container_options *optio
     c->service = options->service;
     c->image = options->image;
     c->cgroups = options->cgroups;
+    c->limits = cgroup_limits_ref(options->limits);
     c->root_dir = options->root_dir;
     c->hosts_path = options->hosts_path;
     c->data = options->data;

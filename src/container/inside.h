@@ -62,6 +62,7 @@ struct container {
     const shoal_service_t *service;
     const struct image *image;
     struct cgroup_root *cgroups;
+    struct cgroup_limits *limits; /* a reference: what the next start gets */
     const char *root_dir, *hosts_path;
     void *data;
 

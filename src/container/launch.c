@@ -10,8 +10,6 @@
 #include "container/inside.h"
 #include "kernel/process.h"
 
-enum { DEFAULT_PIDS = 4096 };
-
 static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
 {
     struct container *c = data;
@@ -35,7 +33,7 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
 
 static int cgroup_enter(struct container *c, shoal_error_t *err)
 {
-    int code = cgroup_create(c->cgroups, c->name, c->service, DEFAULT_PIDS, on_cgroup_event, c, &c->cgroup, err);
+    int code = cgroup_create(c->cgroups, c->name, c->limits, on_cgroup_event, c, &c->cgroup, err);
     return code < 0 ? code : 1;
 }
 
@@ -139,7 +137,9 @@ static int link_enter(struct container *c, shoal_error_t *err)
 /* The child goes on; the channel tells how it went. One that is prepared stops once more, before execve. */
 static int exec_enter(struct container *c, shoal_error_t *err)
 {
-    int code = channel_wake(c, err);
+    int code = c->preparing ? 0 : cgroup_write_late_limits(c->cgroup, err);
+    if (code == 0)
+        code = channel_wake(c, err);
     if (code == 0 && c->launch->park && !c->preparing)
         code = channel_wake(c, err);
     if (code == 0 && c->preparing)
@@ -234,7 +234,9 @@ static void on_wake(uv_timer_t *timer)
     struct container *c = timer->data;
     shoal_error_t error;
     bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1;
-    int code = waits ? channel_wake(c, &error) : 0; /* else exec_enter() does, or it has failed meanwhile */
+    int code = waits ? cgroup_write_late_limits(c->cgroup, &error) : 0;
+    if (code == 0 && waits) /* else exec_enter() does, or it has failed meanwhile */
+        code = channel_wake(c, &error);
     if (code < 0)
         launch_continue(c, code, &error);
 }

@@ -25,13 +25,13 @@ static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLE
     for (size_t i = 0; i < spec->service_count; i++) {
         const shoal_service_t *service = &spec->services[i];
         for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++) {
-            const shoal_limit_t *limit = &service->limits[kind];
+            const shoal_limit_t *limit = &service->limits.items[kind];
             if (limit->set)
                 add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], service->name, limit->key,
                          &limit->at);
         }
-        for (size_t k = 0; k < service->io_limit_count; k++)
-            add_need(&needs[CGROUP_IO], service->name, "blkio_config", &service->io_limits[k].at);
+        for (size_t k = 0; k < service->limits.device_count; k++)
+            add_need(&needs[CGROUP_IO], service->name, "blkio_config", &service->limits.devices[k].at);
     }
 }
 
@@ -46,6 +46,33 @@ static struct place place_of(const shoal_position_t *at)
     if (at->line > 0)
         (void)snprintf(place.text, sizeof place.text, "%s:%d:%d: ", at->file, at->line, at->column);
     return place;
+}
+
+/* What a sandbox gets where its file says nothing. */
+static const struct cgroup_limit_defaults defaults = {.pids = 4096, .oom_group = true};
+
+/* The limits as the kernel takes them, which asks the host for every device that they name. */
+static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    int code = 0;
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        const shoal_position_t *at = &service->at;
+        struct cgroup_limits *limits = NULL;
+        shoal_error_t error;
+        int result = cgroup_limits_new(&limits, s->cgroups, &service->limits, &defaults, &at, &error);
+        if (result < 0) {
+            struct place place = place_of(at);
+            supervisor_message(s, SHOAL_ERROR, "%sservices.%s.blkio_config: %s", place.text, service->name, error.text);
+            code = shoal_refuse(err, result == -ENOMEM ? -ENOMEM : -ENOTSUP,
+                                "the host lacks what the fleet needs; nothing was started");
+        }
+        if (s->groups != NULL)
+            s->groups[i].limits = limits;
+        else
+            cgroup_limits_unref(limits); /* a preflight: it was asked whether they can be made */
+    }
+    return code;
 }
 
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
@@ -87,8 +114,8 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
                            : memory ? "the default limit on processes"
                                     : "memory.oom.group and the default limit on processes");
     if (code < 0)
-        (void)shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
-    return code;
+        return shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
+    return make_limits(s, err);
 }
 
 /* Directories and builtin images name no command of their own. */

@@ -502,6 +502,7 @@ static int open_member(struct member *member, shoal_error_t *err)
         .root_dir = s->root_dir,
         .image = s->groups[member->service].image,
         .cgroups = s->cgroups,
+        .limits = s->groups[member->service].limits,
         .net = s->net,
         .stock = s->stock,
         .hosts_path = hosts_path(s->hosts, member->service),

@@ -76,7 +76,8 @@ struct group {
     bool wanted, released, blocked, may_stop;
     int exit_code;
     bool has_exit_code;
-    struct image *image; /* owned */
+    struct image *image;          /* owned */
+    struct cgroup_limits *limits; /* a reference */
     struct start_line lines[START_KIND_COUNT];
 };
 
@@ -190,6 +191,7 @@ void culprits_close(struct culprits *culprits, void (*cb)(void *data), void *dat
 void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c);
 
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
+/* Also makes the limits of each service as the kernel takes them. */
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);

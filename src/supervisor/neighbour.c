@@ -185,7 +185,7 @@ size_t neighbour_find(const struct neighbour *neighbours, size_t count, enum nei
 static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_service_t *service, double cpus,
                         char out[64])
 {
-    const shoal_limit_t *limit = &service->limits[SHOAL_LIMIT_CPUS];
+    const shoal_limit_t *limit = &service->limits.items[SHOAL_LIMIT_CPUS];
     double most = 0.9 * cpus - culprit->others; /* what leaves the rest its own, and a tenth free */
     if (culprit->per_second < most)             /* others than the fleet need CPUs too, or it has only begun */
         most /= 2;

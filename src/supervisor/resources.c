@@ -59,8 +59,8 @@ static void add_service(struct fleet_need *need, const shoal_supervisor_t *s, co
     need->descriptors += (service->warm < count ? service->warm : count) * PARKED_FDS;
     need->polled += count * (1 + (output ? OUTPUT_FDS : 0));
     need->memory += count * SANDBOX_BYTES + count * service->attachment_count * ENDPOINT_BYTES;
-    if (service->limits[SHOAL_LIMIT_MEMORY_RESERVATION].set)
-        need->memory += count * (uint64_t)service->limits[SHOAL_LIMIT_MEMORY_RESERVATION].value;
+    if (service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION].set)
+        need->memory += count * (uint64_t)service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION].value;
     if (service->mount_count + SANDBOX_MOUNTS > need->mounts)
         need->mounts = service->mount_count + SANDBOX_MOUNTS;
 }

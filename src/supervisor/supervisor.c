@@ -265,8 +265,10 @@ static void free_supervisor(void *data)
     shoal_supervisor_t *s = data;
     resources_close(s->resources);
     idranges_close(s->ids);
-    for (size_t i = 0; i < s->spec->service_count; i++)
+    for (size_t i = 0; i < s->spec->service_count; i++) {
         image_free(s->groups[i].image);
+        cgroup_limits_unref(s->groups[i].limits);
+    }
     if (s->root_dir != NULL && s->cgroups_opened) {
         AUTO_FREE char *path = base_format("%s/containers/%s", s->root_dir, s->spec->project);
         if (path != NULL)

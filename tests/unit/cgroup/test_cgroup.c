@@ -110,11 +110,23 @@ static void close_root(struct house *house)
     house->closed_count = 0;
 }
 
+static int try_create(struct house *house, const shoal_service_t *service, int64_t default_pids, struct cgroup **out,
+                      shoal_error_t *err)
+{
+    const struct cgroup_limit_defaults defaults = {.pids = default_pids, .oom_group = true};
+    struct cgroup_limits *limits = NULL;
+    int code = cgroup_limits_new(&limits, house->root, &service->limits, &defaults, NULL, err);
+    if (code == 0)
+        code = cgroup_create(house->root, "one", limits, on_event, house, out, err);
+    cgroup_limits_unref(limits); /* the cgroup has its own reference */
+    return code == 0 ? cgroup_write_late_limits(*out, err) : code;
+}
+
 static struct cgroup *create(struct house *house, const shoal_service_t *service, int64_t default_pids)
 {
     shoal_error_t err = {0};
     struct cgroup *cgroup = NULL;
-    if (cgroup_create(house->root, "one", service, default_pids, on_event, house, &cgroup, &err) < 0)
+    if (try_create(house, service, default_pids, &cgroup, &err) < 0)
         fail_msg("%s", err.text);
     return cgroup;
 }
@@ -202,7 +214,7 @@ static void test_life(void **state)
 
     shoal_error_t err;
     struct cgroup *again = NULL;
-    assert_int_equal(cgroup_create(house->root, "one", &plain, -1, on_event, house, &again, &err), -EEXIST);
+    assert_int_equal(cgroup_create(house->root, "one", NULL, on_event, house, &again, &err), -EEXIST);
     assert_non_null(strstr(err.text, "/one"));
     assert_false(cgroup_is_empty(cgroup)); /* the refusal took nothing away */
 
@@ -359,7 +371,7 @@ static void test_delegated(void **state)
             atoi(procs) != getpid())
             _exit(4);
         struct cgroup *made = NULL;
-        if (cgroup_create(inner.root, "one", &plain, -1, on_event, &inner, &made, &err) < 0)
+        if (cgroup_create(inner.root, "one", NULL, on_event, &inner, &made, &err) < 0)
             _exit(5);
         inner.removed_status = 1;
         cgroup_remove(made, on_removed, &inner);
@@ -393,13 +405,14 @@ static void test_limits(void **state)
     NEEDS(house, CGROUP_PIDS);
     char cpus[] = "0";
     shoal_service_t service = {0};
-    service.limits[SHOAL_LIMIT_MEMORY] = (shoal_limit_t){.set = true, .value = (64 << 20) + 1}; /* rounded to pages */
-    service.limits[SHOAL_LIMIT_MEMORY_SWAP] = (shoal_limit_t){.set = true, .value = (96 << 20) + 1};
-    service.limits[SHOAL_LIMIT_MEMORY_RESERVATION] = (shoal_limit_t){.set = true, .value = 32 << 20};
-    service.limits[SHOAL_LIMIT_CPUS] = (shoal_limit_t){.set = true, .value = 1500};
-    service.limits[SHOAL_LIMIT_CPU_SHARES] = (shoal_limit_t){.set = true, .value = 1024};
-    service.limits[SHOAL_LIMIT_CPUSET] = (shoal_limit_t){.set = true, .text = cpus};
-    service.limits[SHOAL_LIMIT_PIDS] = (shoal_limit_t){.set = true, .value = 17};
+    service.limits.items[SHOAL_LIMIT_MEMORY] = (shoal_limit_t){.set = true,
+                                                               .value = (64 << 20) + 1}; /* rounded to pages */
+    service.limits.items[SHOAL_LIMIT_MEMORY_SWAP] = (shoal_limit_t){.set = true, .value = (96 << 20) + 1};
+    service.limits.items[SHOAL_LIMIT_MEMORY_RESERVATION] = (shoal_limit_t){.set = true, .value = 32 << 20};
+    service.limits.items[SHOAL_LIMIT_CPUS] = (shoal_limit_t){.set = true, .value = 1500};
+    service.limits.items[SHOAL_LIMIT_CPU_SHARES] = (shoal_limit_t){.set = true, .value = 1024};
+    service.limits.items[SHOAL_LIMIT_CPUSET] = (shoal_limit_t){.set = true, .text = cpus};
+    service.limits.items[SHOAL_LIMIT_PIDS] = (shoal_limit_t){.set = true, .value = 17};
     struct cgroup *cgroup = create(house, &service, 4096);
     const struct {
         const char *file, *want;
@@ -427,8 +440,8 @@ static void test_limits(void **state)
     } ends[] = {{2, "1"}, {262144, "10000"}};
     for (size_t i = 0; i < COUNT(ends); i++) {
         shoal_service_t shares = {0};
-        shares.limits[SHOAL_LIMIT_CPU_SHARES] = (shoal_limit_t){.set = true, .value = ends[i].shares};
-        shares.limits[SHOAL_LIMIT_PIDS] = (shoal_limit_t){.set = true, .value = -1};
+        shares.limits.items[SHOAL_LIMIT_CPU_SHARES] = (shoal_limit_t){.set = true, .value = ends[i].shares};
+        shares.limits.items[SHOAL_LIMIT_PIDS] = (shoal_limit_t){.set = true, .value = -1};
         cgroup = create(house, &shares, 4096);
         char got[64];
         read_file(cgroup, "cpu.weight", got, sizeof got);
@@ -448,10 +461,10 @@ static void test_bad_limit(void **state)
     NEEDS(house, CGROUP_CPUSET);
     char cpus[] = "8000";
     shoal_service_t service = {0};
-    service.limits[SHOAL_LIMIT_CPUSET] = (shoal_limit_t){.set = true, .text = cpus};
+    service.limits.items[SHOAL_LIMIT_CPUSET] = (shoal_limit_t){.set = true, .text = cpus};
     struct cgroup *cgroup = NULL;
     shoal_error_t err = {0};
-    assert_true(cgroup_create(house->root, "one", &service, 10, on_event, house, &cgroup, &err) < 0);
+    assert_true(try_create(house, &service, 10, &cgroup, &err) < 0);
     assert_non_null(strstr(err.text, "cpuset.cpus"));
     assert_non_null(strstr(err.text, "8000"));
     assert_null(cgroup);
@@ -497,8 +510,8 @@ static void test_oom_event(void **state)
     open_root(house);
     NEEDS(house, CGROUP_MEMORY);
     shoal_service_t service = {0};
-    service.limits[SHOAL_LIMIT_MEMORY] = (shoal_limit_t){.set = true, .value = 16 << 20};
-    service.limits[SHOAL_LIMIT_MEMORY_SWAP] = (shoal_limit_t){.set = true, .value = 16 << 20};
+    service.limits.items[SHOAL_LIMIT_MEMORY] = (shoal_limit_t){.set = true, .value = 16 << 20};
+    service.limits.items[SHOAL_LIMIT_MEMORY_SWAP] = (shoal_limit_t){.set = true, .value = 16 << 20};
     struct cgroup *cgroup = create(house, &service, -1);
     pid_t bystander = start_in(cgroup_fd(cgroup), NULL), eater = start_in(cgroup_fd(cgroup), eat_memory);
     run_until(house, &house->oom_kills);

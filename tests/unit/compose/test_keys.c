@@ -51,9 +51,26 @@ static void put_process(struct text *out, const shoal_service_t *s)
 
 static void put_limits(struct text *out, const shoal_service_t *s)
 {
-    static const char *const names[] = {"memory", "swap", "reservation", "cpus", "shares", "cpuset", "pids"};
+    static const char *const names[SHOAL_LIMIT_COUNT] = {
+        [SHOAL_LIMIT_MEMORY] = "memory",
+        [SHOAL_LIMIT_MEMORY_SWAP] = "swap",
+        [SHOAL_LIMIT_MEMORY_RESERVATION] = "reservation",
+        [SHOAL_LIMIT_MEMORY_HIGH] = "high",
+        [SHOAL_LIMIT_OOM_GROUP] = "oom_group",
+        [SHOAL_LIMIT_CPUS] = "cpus",
+        [SHOAL_LIMIT_CPU_QUOTA] = "quota",
+        [SHOAL_LIMIT_CPU_PERIOD] = "period",
+        [SHOAL_LIMIT_CPU_BURST] = "burst",
+        [SHOAL_LIMIT_CPU_SHARES] = "shares",
+        [SHOAL_LIMIT_CPU_WEIGHT] = "weight",
+        [SHOAL_LIMIT_CPU_IDLE] = "idle",
+        [SHOAL_LIMIT_CPUSET] = "cpuset",
+        [SHOAL_LIMIT_CPUSET_MEMS] = "mems",
+        [SHOAL_LIMIT_PIDS] = "pids",
+        [SHOAL_LIMIT_IO_WEIGHT] = "io_weight",
+    };
     for (size_t i = 0; i < SHOAL_LIMIT_COUNT; i++) {
-        const shoal_limit_t *l = &s->limits[i];
+        const shoal_limit_t *l = &s->limits.items[i];
         if (l->set && l->text != NULL)
             text_add_format(out, " %s=%s", names[i], l->text);
         else if (l->set)
@@ -61,8 +78,8 @@ static void put_limits(struct text *out, const shoal_service_t *s)
         if (l->set && strchr(l->key, '.') != NULL)
             text_add_format(out, "(%s)", l->key);
     }
-    for (size_t i = 0; i < s->io_limit_count; i++) {
-        const shoal_io_limit_t *l = &s->io_limits[i];
+    for (size_t i = 0; i < s->limits.device_count; i++) {
+        const shoal_io_limit_t *l = &s->limits.devices[i];
         text_add_format(out, " io:%s=%llu,%llu,%llu,%llu", l->path, (unsigned long long)l->rbps,
                         (unsigned long long)l->wbps, (unsigned long long)l->riops, (unsigned long long)l->wiops);
     }

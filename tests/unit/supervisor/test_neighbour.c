@@ -130,7 +130,7 @@ static void a_limit_that_was_too_high(void **state)
 {
     (void)state;
     shoal_service_t service = {0};
-    service.limits[SHOAL_LIMIT_CPUS] = (shoal_limit_t){.set = true, .value = 800};
+    service.limits.items[SHOAL_LIMIT_CPUS] = (shoal_limit_t){.set = true, .value = 800};
     const struct neighbour_culprit culprit = {
         .share = 1, .per_second = 1.6, .others = 0.1, .basis = NEIGHBOUR_BY_USAGE};
     const struct neighbour nobody = {0};
