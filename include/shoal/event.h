@@ -7,12 +7,13 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "sample.h"
 
 typedef enum shoal_event_kind {
     SHOAL_EVENT_CREATE,  /* the container exists as a record: name, id */
     SHOAL_EVENT_START,   /* execve worked */
     SHOAL_EVENT_DIE,     /* its first process has ended, or could not be started */
-    SHOAL_EVENT_OOM,     /* the kernel killed in it for lack of memory */
+    SHOAL_EVENT_OOM,     /* the kernel killed in it for lack of memory: all of it, or (partial) a process */
     SHOAL_EVENT_KILL,    /* we sent it a signal */
     SHOAL_EVENT_STOP,    /* it has ended because we asked */
     SHOAL_EVENT_PAUSE,   /* every task of it is frozen */
@@ -30,13 +31,13 @@ typedef enum shoal_event_kind {
 
 /** Why a container died. INTERFACE: "cause". */
 typedef enum shoal_cause {
-    SHOAL_CAUSE_EXIT,    /* ended by itself with exit_code */
-    SHOAL_CAUSE_SIGNAL,  /* killed by a signal that was not ours */
-    SHOAL_CAUSE_OOM,     /* killed by the kernel for memory */
-    SHOAL_CAUSE_STOP,    /* ended within its grace after we asked */
-    SHOAL_CAUSE_TIMEOUT, /* did not end within its grace: killed by us */
-    SHOAL_CAUSE_FAILED,  /* never ran: `error` says why */
-    SHOAL_CAUSE_LOST     /* ended while nobody watched */
+    SHOAL_CAUSE_EXIT,         /* ended by itself with exit_code */
+    SHOAL_CAUSE_SIGNAL,       /* killed by a signal that was not ours */
+    SHOAL_CAUSE_OOM,          /* killed by the kernel for memory */
+    SHOAL_CAUSE_STOP,         /* ended within its grace after we asked */
+    SHOAL_CAUSE_STOP_TIMEOUT, /* did not end within its grace: killed by us */
+    SHOAL_CAUSE_FAILED,       /* never ran: `error` says why */
+    SHOAL_CAUSE_LOST          /* ended while nobody watched */
 } shoal_cause_t;
 
 /** One likely culprit of a PRESSURE. */
@@ -46,6 +47,26 @@ typedef struct shoal_culprit {
     const char *basis; /* what the share is of: "usage", "growth", "stall" */
     const char *limit; /* what in the fleet file would have prevented it: "cpus: 1.5" */
 } shoal_culprit_t;
+
+/** What is known of a kill for lack of memory. */
+typedef struct shoal_oom {
+    const char *level;                /* whose limit was hit: "own", "group", "project", "host" */
+    const char *cgroup;               /* its directory below the cgroup2 mount; "" the machine's own memory */
+    uint64_t limit_bytes, peak_bytes; /* memory.max and memory.peak there; SHOAL_ABSENT */
+    pid_t victim_pid;                 /* whom the kernel chose, in its initial pid namespace; 0: its log does not say */
+    const char *victim_comm;          /* NULL: likewise */
+    int partial;                      /* 1: the first process was not killed, the sandbox lives on */
+} shoal_oom_t;
+
+/** The death certificate: what was known of a run when it ended. */
+typedef struct shoal_death {
+    const char *why;        /* one sentence for a person */
+    const char *by;         /* who ended it, where that is certain: "supervisor", "kernel", "host", "self"; else NULL */
+    const shoal_oom_t *oom; /* SHOAL_CAUSE_OOM; else NULL */
+    const shoal_sample_t *sample; /* its last counters, those of its links among them */
+    const char *output;           /* the end of what it printed, at most ten lines; not NUL-terminated */
+    size_t output_count;
+} shoal_death_t;
 
 typedef struct shoal_event {
     uint64_t seq;       /* grows by one; never repeats within a run directory */
@@ -59,16 +80,19 @@ typedef struct shoal_event {
     int exit_code; /* 128+n when signal n ended it */
     int signal;    /* KILL too */
     shoal_cause_t cause;
-    uint64_t wall_usec;  /* how long it ran */
-    uint64_t usage_usec; /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
-    uint64_t peak_bytes; /* memory.peak; SHOAL_ABSENT unknown */
-    const char *error;   /* SHOAL_CAUSE_FAILED: the whole sentence */
-    const char *restart; /* DIE: what follows: "no", "backoff", "request" (a restart was asked for) */
-    uint64_t delay_usec; /* BACKOFF: until the next start */
-    unsigned attempt;    /* START, BACKOFF: which start again this is, from 1; 0 the first start */
-    const char *network; /* NETWORK_*: its name */
-    uint32_t address;    /* NETWORK_*: IPv4, host byte order */
-    uint64_t count;      /* OOM, LIMIT: the kernel's counter */
+    uint64_t wall_usec;         /* how long it ran */
+    uint64_t usage_usec;        /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
+    uint64_t peak_bytes;        /* memory.peak; SHOAL_ABSENT unknown */
+    const char *error;          /* SHOAL_CAUSE_FAILED: the whole sentence */
+    const char *restart;        /* DIE: what follows: "no", "backoff", "request" (a restart was asked for) */
+    const char *restart_reason; /* DIE: why that, a sentence */
+    const shoal_death_t *death; /* DIE of a run; NULL where it never ran */
+    const shoal_oom_t *oom;     /* OOM */
+    uint64_t delay_usec;        /* BACKOFF, DIE with "backoff": until the next start */
+    unsigned attempt;           /* START, BACKOFF: which start again this is, from 1; 0 the first start */
+    const char *network;        /* NETWORK_*: its name */
+    uint32_t address;           /* NETWORK_*: IPv4, host byte order */
+    uint64_t count;             /* OOM, LIMIT: the kernel's counter */
     struct {
         int slow;               /* 1 slowed down, 0 free again */
         const char *starts;     /* which: "ordinary", "crashed" (again after a failure), "all" */

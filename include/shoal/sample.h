@@ -21,16 +21,16 @@ typedef struct shoal_sample {
         frozen; /* cgroup.events: none of its tasks runs, none will by itself. Its state is "paused", or already "stopping" */
     bool final; /* the last one of a run: its processes are gone, its DIE follows at once */
     struct {
-        uint64_t usage_usec, user_usec, system_usec, nr_throttled, throttled_usec;
+        uint64_t usage_usec, user_usec, system_usec, nr_periods, nr_throttled, throttled_usec;
     } cpu;
     struct {
         uint64_t current, peak, max, anon, file, inactive_file; /* max: SHOAL_ABSENT when unlimited */
         struct {
-            uint64_t high, max, oom, oom_kill;
+            uint64_t low, high, max, oom, oom_kill, oom_group_kill;
         } events;
     } memory;
     struct {
-        uint64_t current, max;
+        uint64_t current, max, refused; /* refused: pids.events max */
     } pids;
     struct {
         uint64_t rbytes, wbytes, rios, wios;

@@ -68,6 +68,7 @@ int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limi
         (void)unlinkat(root->dir_fd, name, AT_REMOVEDIR);
         return code;
     }
+    cgroup_add_levels(cgroup);
     cgroup->cb = cb;
     cgroup->data = data;
     cgroup->empty = false; /* nobody is in it yet, but somebody will be */

@@ -102,12 +102,22 @@ bool cgroup_is_frozen(const struct cgroup *cgroup); /* as last told */
  * there since the round before has not changed in any of them, and is not read again until the next round. */
 void cgroup_root_begin_round(struct cgroup_root *root);
 
-/* Read counters. Files that are not there leave SHOAL_ABSENT. cgroup_read_sample fills cpu, memory, pids, io, pressure. */
+/* Read counters: cpu, memory, pids, io, pressure. Files that are not there leave SHOAL_ABSENT. The last one of a run takes
+ * nothing from the round before. */
 void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out);
-struct cgroup_totals {
-    uint64_t usage_usec, peak_bytes, oom_kills, pids_refused; /* SHOAL_ABSENT unknown */
+void cgroup_read_last_sample(struct cgroup *cgroup, shoal_sample_t *out);
+
+/* Whose memory.max the kernel ran into when it last killed in cgroup: that of the cgroup itself, of a cgroup between it and
+ * the project's, of the project's, or one further up, up to the machine's own memory. */
+enum cgroup_level { CGROUP_LEVEL_OWN, CGROUP_LEVEL_GROUP, CGROUP_LEVEL_PROJECT, CGROUP_LEVEL_HOST };
+struct cgroup_oom {
+    enum cgroup_level level;
+    char path[256];                   /* of that cgroup, from the mount on, the end of a longer one; "" the machine */
+    uint64_t limit_bytes, peak_bytes; /* its memory.max and memory.peak; SHOAL_ABSENT */
+    bool all;                         /* the kernel killed everything in it, memory.oom.group */
 };
-void cgroup_read_totals(const struct cgroup *cgroup, struct cgroup_totals *out);
+/* To be asked when CGROUP_EVENT_OOM_KILL tells of a kill: a limit further up counts when it was hit within the second before. */
+void cgroup_find_oom(struct cgroup *cgroup, struct cgroup_oom *out);
 
 /* Stop watching, kill what is left in it, rmdir it (with directories made below it from inside) as soon as it is empty, and
  * free it. cb: once, from the loop, never from inside the call; status 0 or -errno when the kernel would not let go of it. */

@@ -34,6 +34,7 @@ static const struct key cpu_keys[] = {
     {"usage_usec", offsetof(shoal_sample_t, cpu.usage_usec)},
     {"user_usec", offsetof(shoal_sample_t, cpu.user_usec)},
     {"system_usec", offsetof(shoal_sample_t, cpu.system_usec)},
+    {"nr_periods", offsetof(shoal_sample_t, cpu.nr_periods)},
     {"nr_throttled", offsetof(shoal_sample_t, cpu.nr_throttled)},
     {"throttled_usec", offsetof(shoal_sample_t, cpu.throttled_usec)},
 };
@@ -43,10 +44,12 @@ static const struct key memory_keys[] = {
     {"inactive_file", offsetof(shoal_sample_t, memory.inactive_file)},
 };
 static const struct key memory_event_keys[] = {
+    {"low", offsetof(shoal_sample_t, memory.events.low)},
     {"high", offsetof(shoal_sample_t, memory.events.high)},
     {"max", offsetof(shoal_sample_t, memory.events.max)},
     {"oom", offsetof(shoal_sample_t, memory.events.oom)},
     {"oom_kill", offsetof(shoal_sample_t, memory.events.oom_kill)},
+    {"oom_group_kill", offsetof(shoal_sample_t, memory.events.oom_group_kill)}, /* since Linux 5.17 */
 };
 static const char *const pressure_files[PRESSURE_FILES] = {"cpu.pressure", "memory.pressure", "io.pressure"};
 
@@ -126,6 +129,7 @@ void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out)
     if (has[CGROUP_PIDS]) {
         read_number(cgroup, "pids.current", &out->pids.current);
         read_number(cgroup, "pids.max", &out->pids.max);
+        out->pids.refused = cgroup->pids_refused;
     }
     if (has[CGROUP_IO])
         read_io(cgroup, out);
@@ -133,17 +137,11 @@ void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out)
     cgroup->has_last = true;
 }
 
-void cgroup_read_totals(const struct cgroup *cgroup, struct cgroup_totals *out)
+void cgroup_read_last_sample(struct cgroup *cgroup, shoal_sample_t *out)
 {
     char text[CGROUP_TEXT];
-    *out = (struct cgroup_totals){SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
-    if (read_text(cgroup, "cpu.stat", text))
-        out->usage_usec = cgroup_parse_key(text, "usage_usec");
-    if (cgroup->root->has[CGROUP_MEMORY]) {
-        read_number(cgroup, "memory.peak", &out->peak_bytes);
-        if (read_text(cgroup, "memory.events", text))
-            out->oom_kills = cgroup_parse_key(text, "oom_kill");
-    }
+    cgroup->has_last = false;
+    cgroup_read_sample(cgroup, out);
     if (cgroup->root->has[CGROUP_PIDS] && read_text(cgroup, "pids.events", text))
-        out->pids_refused = cgroup_parse_key(text, "max");
+        out->pids.refused = cgroup_parse_key(text, "max"); /* its notice may still be on the way */
 }

@@ -100,6 +100,7 @@ static void look_at_all(struct cgroup_root *root)
 static void on_event(struct cgroup_root *root, const struct inotify_event *event)
 {
     if (event->mask & IN_Q_OVERFLOW) {
+        cgroup_look_at_levels(root, -1);
         look_at_all(root);
         return;
     }
@@ -110,7 +111,7 @@ static void on_event(struct cgroup_root *root, const struct inotify_event *event
                 look_at(at, (enum watched_file)file);
                 return;
             }
-    /* A watch that is gone: what was queued before its removal. */
+    cgroup_look_at_levels(root, event->wd); /* or a watch that is gone: what was queued before its removal */
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)

@@ -40,7 +40,7 @@ struct cgroup_limits {
 
 /* What a sample keeps for the next one: the files that a container at rest need not be asked for. */
 struct cgroup_last {
-    uint64_t cpu[5]; /* as in shoal_sample_t */
+    uint64_t cpu[6]; /* as in shoal_sample_t */
     shoal_pressure_line_t pressure[PRESSURE_FILES];
 };
 
@@ -59,6 +59,7 @@ struct cgroup {
     void *data;
     bool empty, frozen; /* as last told, as the numbers below */
     uint64_t oom_kills, pids_refused;
+    uint64_t ooms, group_kills; /* as cgroup_find_oom() last saw them */
     bool has_last;
     struct cgroup_last last; /* has_last: what the sample before said */
     uv_timer_t retry;        /* removal */
@@ -69,6 +70,15 @@ struct cgroup {
 };
 
 enum { WATCH_BUCKETS = 1024 };
+
+/* A cgroup above containers, whose memory limit may be what kills in them. */
+struct level {
+    struct level *next;
+    int watch;           /* on its memory.events.local; -1 none */
+    uint64_t ooms;       /* how often its own limit was hit */
+    uint64_t grown_usec; /* monotonic: when that last grew; 0 never */
+    char path[];         /* absolute */
+};
 
 struct cgroup_root {
     uv_loop_t *loop;
@@ -86,6 +96,7 @@ struct cgroup_root {
     bool cpu_rests, pressure_rests[PRESSURE_FILES];     /* they are what they were a round before */
     struct cgroup *scan_next;                           /* survives a removal in the middle of a scan */
     struct cgroup *buckets[WATCH_COUNT][WATCH_BUCKETS]; /* by watch descriptor */
+    struct level *levels;                               /* owned */
     void (*close_cb)(void *data);
     void *close_data;
 };
@@ -116,6 +127,11 @@ int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);
 int cgroup_watch(struct cgroup *cgroup, shoal_error_t *err);
 void cgroup_unwatch(struct cgroup *cgroup,
                     bool keep_empty); /* keep_empty: go on listening for the last process's end */
+
+/* level.c */
+void cgroup_add_levels(const struct cgroup *cgroup);             /* those above it, where they are not known yet */
+void cgroup_look_at_levels(struct cgroup_root *root, int watch); /* the one with that watch; -1: all */
+void cgroup_free_levels(struct cgroup_root *root);
 
 /* cgroup.c */
 void cgroup_on_empty(struct cgroup *cgroup);

@@ -324,6 +324,7 @@ void cgroup_root_free(struct cgroup_root *root)
         return;
     base_close_fd(&root->inotify_fd);
     base_close_fd(&root->dir_fd);
+    cgroup_free_levels(root);
     free(root->top);
     free(root->path);
     free(root);

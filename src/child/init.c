@@ -12,6 +12,7 @@
 #include <asm/unistd.h>
 #include <linux/errno.h>
 #include <linux/fcntl.h>
+#include <linux/prctl.h>
 #include <linux/wait.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -188,6 +189,14 @@ static int reap(long command, int *out_status)
     }
 }
 
+static void say_signal(int number)
+{
+    char name[] = REPORT_COMM_SIGNAL "00";
+    name[sizeof name - 3] = (char)('0' + number / 10);
+    name[sizeof name - 2] = (char)('0' + number % 10);
+    (void)call(__NR_prctl, PR_SET_NAME, (long)name, 0, 0, 0);
+}
+
 /* Called by _start. stack: argc, argv..., NULL, envp..., NULL */
 _Noreturn __attribute__((used, visibility("hidden"))) void init_main(long *stack);
 _Noreturn void init_main(long *stack)
@@ -220,7 +229,10 @@ _Noreturn void init_main(long *stack)
             int status;
             if (!reap(command, &status))
                 continue;
-            quit((status & 0x7f) ? 128 + (status & 0x7f) : (status >> 8) & 0xff);
+            if ((status & 0x7f) == 0)
+                quit((status >> 8) & 0xff);
+            say_signal(status & 0x7f);
+            quit(128 + (status & 0x7f));
         }
         if (number > 0)
             (void)call(__NR_kill, command, number, 0, 0, 0); /* it is not reaped yet: its number is still its own */

@@ -13,4 +13,8 @@ struct child_report {
 #define REPORT_STEP_ARRIVAL (UINT32_MAX - 2)      /* before the first step: the parent's first message */
 #define REPORT_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
 
+/* The name that shoal-init takes when a signal has ended the command, with the signal's number behind it: the parent reads it
+ * before it reaps. An exit status alone would not tell an end by signal 9 from exit(137). */
+#define REPORT_COMM_SIGNAL "shoal-init/"
+
 #endif

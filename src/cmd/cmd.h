@@ -9,6 +9,8 @@
 
 #include "shoal.h"
 
+#define CMD_ROOT_DIR "/var/lib/shoal" /* --root where none is given */
+
 enum { EXIT_STATUS_FAILED = 1, EXIT_STATUS_USAGE = 2 };
 
 enum metrics_format { METRICS_NDJSON, METRICS_OPENMETRICS, METRICS_OFF };
@@ -18,7 +20,7 @@ enum { CMD_LIST_MAX = 255, CMD_CONFIG_OPTIONS = 17 };
 /* The options of `config`. */
 struct cmd_config {
     shoal_config_options_t what;
-    bool used;            /* one of them was given */
+    const char *format;   /* --format as given, which `deaths` has too; NULL: none */
     bool hash_all;        /* --hash '*' */
     const char *hash;     /* SERVICE,SERVICE */
     const char *out_path; /* NULL: stdout */
@@ -43,6 +45,7 @@ shoal_spec_t *cmd_load(const struct cmd_options *options);
 int cmd_up(const struct cmd_options *options);
 int cmd_preflight(const struct cmd_options *options);
 int cmd_top(const struct cmd_options *options);
+int cmd_deaths(const struct cmd_options *options);
 int cmd_version(const struct cmd_options *options);
 
 /* config.c. Its options are numbered from `first` on, in the order of its table; number: the distance from it. */
@@ -50,6 +53,8 @@ int cmd_config(const struct cmd_options *options);
 void cmd_config_options(struct option *out, int first);
 int cmd_config_option(struct cmd_config *config, int number, const char *text);
 void cmd_config_help(FILE *out);
+/* Whether --format says json; it may say `other`, too, which is the default. -EINVAL: something else, which was told. */
+int cmd_format_is_json(const struct cmd_options *options, const char *other, bool *out);
 
 /* diagnose.c: findings, a line each, with the line they are about when stderr is a terminal. A shoal_diagnostic_cb;
  * data: a struct text, for cmd_print_findings() to write and free. */

@@ -24,7 +24,7 @@ static const struct row {
     const char *name, *argument, *doc;
     int value;
 } rows[] = {
-    {"format", "yaml|json", "form of what is printed (default: yaml)", CONFIG_FORMAT},
+    {"format", "yaml|json", "form of what is printed (default: yaml; deaths: text|json)", CONFIG_FORMAT},
     {"quiet", NULL, "print nothing but what is wrong", CONFIG_QUIET},
     {"output", "FILE", "print to a file", CONFIG_OUTPUT},
     {"no-interpolate", NULL, "leave variables as they are written", CONFIG_NO_INTERPOLATE},
@@ -67,14 +67,9 @@ int cmd_config_option(struct cmd_config *config, int number, const char *text)
 {
     int value = number < 0 ? CONFIG_QUIET : rows[number].value;
     shoal_config_options_t *what = &config->what;
-    config->used = true;
     switch (value) {
     case CONFIG_FORMAT:
-        if (strcmp(text, "json") != 0 && strcmp(text, "yaml") != 0) {
-            fprintf(stderr, "shoal: --format '%s': it is yaml or json\n", text);
-            return EXIT_STATUS_USAGE;
-        }
-        what->json = text[0] == 'j';
+        config->format = text;
         return 0;
     case CONFIG_QUIET:
         what->part = SHOAL_CONFIG_NOTHING;
@@ -126,6 +121,16 @@ static int write_all(const char *path, const char *bytes, size_t count, shoal_er
     return 0;
 }
 
+int cmd_format_is_json(const struct cmd_options *options, const char *other, bool *out)
+{
+    const char *format = options->config.format;
+    *out = format != NULL && strcmp(format, "json") == 0;
+    if (format == NULL || *out || strcmp(format, other) == 0)
+        return 0;
+    fprintf(stderr, "shoal: --format '%s': it is %s or json\n", format, other);
+    return -EINVAL;
+}
+
 /* "a,b" as a list; NULL when there is no memory. */
 static const char **split(char *text)
 {
@@ -148,6 +153,8 @@ int cmd_config(const struct cmd_options *options)
     AUTO_FREE char *names = config->hash == NULL || config->hash_all ? NULL : strdup(config->hash);
     AUTO_FREE const char **list = names == NULL ? NULL : split(names);
     size_t count = 0;
+    if (cmd_format_is_json(options, "yaml", &what.json) < 0)
+        return EXIT_STATUS_USAGE;
     what.hash = list;
     if (what.part != SHOAL_CONFIG_ALL && what.part != SHOAL_CONFIG_NOTHING)
         wanted.services = what.part == SHOAL_CONFIG_HASH ? NULL : wanted.services;

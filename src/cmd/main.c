@@ -20,6 +20,7 @@ static const struct verb {
     {"config", "check a fleet file and print it resolved", cmd_config, true},
     {"preflight", "what the fleet needs of this host against what it has", cmd_preflight, false},
     {"top", "live view of a metrics stream: FILE, a socket or -", cmd_top, true},
+    {"deaths", "why containers died, the last of them: of CONTAINER, of SERVICE or of all", cmd_deaths, true},
     {"ps", "what runs", NULL, false},
 };
 

@@ -2,17 +2,34 @@
 
 #include "base/base.h"
 
+static void on_warning(void *data, const char *text)
+{
+    const struct outputs *outputs = data;
+    AUTO_FREE char *line = base_format("warning: %s", text);
+    if (line != NULL)
+        logs_message(outputs->logs, line);
+}
+
 int outputs_open(struct outputs *outputs, uv_loop_t *loop, shoal_supervisor_t *supervisor,
                  const struct cmd_options *options, struct logs *logs, shoal_error_t *err)
 {
-    struct metrics_source source = metrics_source();
+    outputs->source = metrics_source();
+    outputs->logs = logs;
     struct metrics_options wanted = {
         .fd = STDOUT_FILENO, .interval_ms = options->interval_ms, .losses = &outputs->losses};
-    int code = 0;
-    if (options->metrics == METRICS_NDJSON)
-        code = metrics_open(&outputs->metrics, loop, &source, supervisor, &wanted, err);
+    struct deaths_options deaths = {
+        .loop = loop,
+        .source = &outputs->source,
+        .supervisor = supervisor,
+        .root_dir = options->root_dir != NULL ? options->root_dir : CMD_ROOT_DIR,
+        .on_warning = on_warning,
+        .data = outputs,
+    };
+    int code = deaths_open(&outputs->deaths, &deaths, err);
+    if (code == 0 && options->metrics == METRICS_NDJSON)
+        code = metrics_open(&outputs->metrics, loop, &outputs->source, supervisor, &wanted, err);
     if (code == 0 && (options->metrics == METRICS_OPENMETRICS || options->metrics_listen != NULL))
-        code = collector_open(&outputs->collector, loop, &source, supervisor, &outputs->losses, err);
+        code = collector_open(&outputs->collector, loop, &outputs->source, supervisor, &outputs->losses, err);
     if (code == 0 && options->metrics == METRICS_OPENMETRICS)
         code = exposition_open(&outputs->exposition, loop, outputs->collector, &wanted, err);
     if (code < 0 || options->metrics_listen == NULL)
@@ -45,6 +62,10 @@ static void close_next(void *data)
         struct collector *collector = outputs->collector;
         outputs->collector = NULL;
         collector_close(collector, close_next, outputs);
+    } else if (outputs->deaths != NULL) {
+        struct deaths *deaths = outputs->deaths;
+        outputs->deaths = NULL;
+        deaths_close(deaths, close_next, outputs);
     } else {
         outputs->close_cb(outputs->close_data);
     }

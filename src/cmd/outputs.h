@@ -9,6 +9,9 @@
 
 struct outputs {
     struct metrics_losses losses;
+    struct metrics_source source;
+    struct deaths *deaths;
+    struct logs *logs;       /* outlives us */
     struct metrics *metrics; /* NULL: not wanted, as below */
     struct collector *collector;
     struct exposition *exposition;

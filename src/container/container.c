@@ -237,9 +237,10 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
     }
     if (c->preparing)
         launch_cancel(c);
-    if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED)
+    if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED) || c->ending != NULL)
         return;
     c->stop_asked = true;
+    c->stop_usec = base_monotonic_usec();
     /* A first process that neither handles nor awaits the signal would never see it: the kernel drops it there. Anywhere
      * else its default action would end the process at once, so that is what happens here. */
     bool heard = signal != SIGKILL && process_hears(c->pid, signal);
@@ -260,6 +261,7 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
 void container_kill(struct container *c)
 {
     shoal_error_t error;
+    c->killed |= c->pid != 0;
     if (c->cgroup != NULL && cgroup_kill(c->cgroup, &error) < 0)
         container_warn(c, "%s", error.text);
     /* Beside the cgroup's kill, which a child in the middle of its start may not have reached yet. */

@@ -56,8 +56,8 @@ struct container_owner {
     void (*on_event)(void *data, struct container *c, shoal_event_t *event);
     /* A preparation is as far as it goes: start is one wake-up now. Not called when it came to nothing: on_settled is. */
     void (*on_parked)(void *data, struct container *c);
-    /* The first process of a run has ended, its DIE follows: container_read_final() reads what it used. May be NULL. */
-    void (*on_ended)(void *data, struct container *c);
+    /* The first process of a run has ended, its DIE follows: this is what it used. May be NULL. */
+    void (*on_ended)(void *data, struct container *c, const shoal_sample_t *final);
     /* It has ended, or failed to start or to be prepared, and nothing of that run is left but its directory, log and
      * addresses: it may be started again or closed. */
     void (*on_settled)(void *data, struct container *c);
@@ -127,9 +127,6 @@ void *container_get_data(const struct container *c);
 
 /* Read its counters; those of its links are what net_read_stats() found last. Texts in *out are c's. */
 void container_sample(struct container *c, shoal_sample_t *out);
-
-/* Inside on_ended alone: the counters of the run that is over. */
-void container_read_final(const struct container *c, shoal_sample_t *out);
 
 /* Give up everything: addresses, directory (by a worker), the record. Publishes DISCONNECT and DESTROY, then cb, in which c is
  * gone. c must be settled. */

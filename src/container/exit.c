@@ -2,22 +2,19 @@
  * the run's parts are released in reverse order and the owner is told when the last one is gone. */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
+#include "child/report.h"
 #include "container/inside.h"
 #include "kernel/process.h"
 
-static shoal_cause_t find_cause(const struct container *c, uint64_t oom_kills)
-{
-    if (c->stop_asked)
-        return c->grace_over ? SHOAL_CAUSE_TIMEOUT : SHOAL_CAUSE_STOP;
-    if (c->launch != NULL)
-        return SHOAL_CAUSE_FAILED;
-    bool killed = c->signal == SIGKILL ||
-                  c->exit_code == 128 + SIGKILL; /* the latter is what an init says of its child */
-    if (killed && oom_kills > 0 && oom_kills != SHOAL_ABSENT)
-        return SHOAL_CAUSE_OOM;
-    return c->signal != 0 ? SHOAL_CAUSE_SIGNAL : SHOAL_CAUSE_EXIT;
-}
+/* What an end waits for, between the reaping and the DIE: its links' last counters come with the next turn of the loop, and
+ * an OOM's victim from a worker. */
+struct ending {
+    shoal_sample_t sample;
+    unsigned links_waiting;
+    bool in_line; /* all is there: it stands in the kit's line again */
+};
 
 static void on_cgroup_removed(void *data, int status)
 {
@@ -68,33 +65,74 @@ static void unmount(struct container *c)
     c->parts_open++;
 }
 
-void exit_release(struct container *c)
+/* The DIE of a run, with its certificate. */
+static void publish_death(struct container *c, const shoal_sample_t *sample)
+{
+    char why[DEATH_WHY], output[TAIL_BYTES];
+    shoal_cause_t cause = death_find_cause(c);
+    death_explain(c, cause, sample, why);
+    shoal_death_t death = {
+        .why = why,
+        .by = death_find_by(c, cause),
+        .oom = cause == SHOAL_CAUSE_OOM && c->oom != NULL ? &c->oom->about : NULL,
+        .sample = sample,
+        .output = output,
+        .output_count = output_tail(c, output),
+    };
+    shoal_event_t event = {
+        .cause = cause,
+        .exit_code = c->exit_code,
+        .signal = c->signal,
+        .usage_usec = sample->cpu.usage_usec,
+        .peak_bytes = sample->memory.peak,
+        .wall_usec = c->died_usec - c->started_usec,
+        .attempt = c->attempt,
+        .death = &death,
+    };
+    bool asked = c->stop_asked && !c->kill_asked;
+    container_set_state(c, CONTAINER_EXITED, &event);
+    if (asked)
+        container_publish(c, SHOAL_EVENT_STOP, &event);
+}
+
+/* It never ran. The codes are those of docker run. */
+static void publish_failure(struct container *c, const shoal_error_t *failure)
+{
+    bool asked = c->stop_asked; /* a start that we ended is no failure */
+    c->signal = asked ? SIGKILL : 0;
+    c->exit_code = asked ? 128 + SIGKILL : failure->code == -ENOENT ? 127 : 126;
+    shoal_event_t event = {
+        .cause = asked ? SHOAL_CAUSE_STOP : SHOAL_CAUSE_FAILED,
+        .error = asked ? NULL : failure->text,
+        .exit_code = c->exit_code,
+        .signal = c->signal,
+        .usage_usec = SHOAL_ABSENT,
+        .peak_bytes = SHOAL_ABSENT,
+        .attempt = c->attempt,
+    };
+    container_set_state(c, CONTAINER_EXITED, &event);
+    if (asked)
+        container_publish(c, SHOAL_EVENT_STOP, &event);
+}
+
+static void free_run(struct container *c)
+{
+    free(c->oom);
+    free(c->ending);
+    free(c->tail);
+    c->oom = NULL;
+    c->ending = NULL;
+    c->tail = NULL;
+}
+
+/* sample: the last one of a run; NULL where it never ran. */
+static void release(struct container *c, const shoal_sample_t *sample)
 {
     if (c->thawing)
         freeze_on_change(c, false); /* it ended so soon that we have not heard of it yet */
-    struct cgroup_totals totals = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT};
-    if (c->cgroup != NULL)
-        cgroup_read_totals(c->cgroup, &totals);
-    if (c->cgroup != NULL && c->launch == NULL && c->owner->on_ended != NULL)
-        c->owner->on_ended(c->owner->data, c);
-    output_drain(c);
     (void)uv_timer_stop(&c->grace);
     const shoal_error_t failure = c->launch != NULL ? c->launch->error : (shoal_error_t){0};
-    shoal_event_t event = {
-        .cause = find_cause(c, totals.oom_kills),
-        .usage_usec = totals.usage_usec,
-        .peak_bytes = totals.peak_bytes,
-        .attempt = c->attempt,
-    };
-    if (failure.code != 0) { /* it never ran: the codes of docker run */
-        c->signal = event.cause == SHOAL_CAUSE_FAILED ? 0 : SIGKILL;
-        c->exit_code = c->signal != 0 ? 128 + c->signal : failure.code == -ENOENT ? 127 : 126;
-        event.error = event.cause == SHOAL_CAUSE_FAILED ? failure.text : NULL; /* a start that we ended is no failure */
-    } else {
-        event.wall_usec = base_monotonic_usec() - c->started_usec;
-    }
-    event.exit_code = c->exit_code;
-    event.signal = c->signal;
+    output_drain(c);
     launch_release(c);
     if (c->cgroup != NULL) {
         c->parts_open++;
@@ -106,14 +144,21 @@ void exit_release(struct container *c)
         c->preparing = false;
         if (failure.code != -ECANCELED && !c->cancelled)
             container_warn(c, "could not be prepared: %s", failure.text);
+    } else if (sample == NULL) {
+        publish_failure(c, &failure);
     } else {
-        bool asked = c->stop_asked && !c->kill_asked;
-        container_set_state(c, CONTAINER_EXITED, &event);
-        if (asked)
-            container_publish(c, SHOAL_EVENT_STOP, &event);
+        if (c->owner->on_ended != NULL)
+            c->owner->on_ended(c->owner->data, c, sample);
+        publish_death(c, sample);
     }
+    free_run(c);
     unmount(c);
     container_settle(c);
+}
+
+void exit_release(struct container *c)
+{
+    release(c, NULL);
 }
 
 static void on_pid_closed(uv_handle_t *handle)
@@ -126,24 +171,99 @@ static void on_pid_closed(uv_handle_t *handle)
 
 static void on_exited(uv_poll_t *poll, int status, int events);
 
+static void stand_in_line(struct container *c)
+{
+    struct sandbox_kit *kit = c->kit;
+    c->next_ended = NULL;
+    *kit->ended_end = c;
+    kit->ended_end = &c->next_ended;
+    kit_wake(kit);
+}
+
+void exit_go_on(struct container *c)
+{
+    struct ending *ending = c->ending;
+    if (ending == NULL || ending->in_line || ending->links_waiting > 0 || (c->oom != NULL && c->oom->pending))
+        return;
+    ending->in_line = true;
+    stand_in_line(c);
+}
+
+static void on_link_read(void *data)
+{
+    struct container *c = data;
+    c->ending->links_waiting--;
+    exit_go_on(c);
+}
+
+/* What a run leaves to be known of it. Its links are asked at once: their namespace goes with the last process. */
+static void gather(struct container *c)
+{
+    struct ending *ending = calloc(1, sizeof *ending);
+    shoal_sample_t own;
+    shoal_sample_t *sample = ending != NULL ? &ending->sample : &own;
+    sample_read_final(c, sample);
+    if (ending == NULL) {
+        release(c, sample);
+        return;
+    }
+    c->ending = ending;
+    for (size_t i = 0; i < c->endpoint_count; i++)
+        ending->links_waiting += net_endpoint_read_stats(c->endpoints[i], on_link_read, c) == 0;
+    if (c->cgroup != NULL)
+        oom_seen(c, sample->memory.events.oom_kill); /* its notice may still be on the way */
+    exit_go_on(c);
+}
+
+/* shoal-init ends as its command did, and says in its name when that was by a signal. */
+static int find_command_signal(const struct container *c)
+{
+    static const char prefix[] = REPORT_COMM_SIGNAL;
+    char name[PROCESS_COMM];
+    if (!c->service->init || !process_read_comm(c->pid, name) || strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return 0;
+    long number = strtol(name + sizeof prefix - 1, NULL, 10);
+    return number > 0 && number <= SIGRTMAX ? (int)number : 0;
+}
+
+static void release_gathered(struct container *c)
+{
+    sample_read_links(c,
+                      &c->ending->sample); /* where a link was faster: what the last round of samples has read of it */
+    release(c, &c->ending->sample);
+}
+
 static void look(struct container *c)
 {
+    if (c->ending != NULL) {
+        release_gathered(c);
+        return;
+    }
     shoal_error_t error;
+    int command_signal = find_command_signal(c);
     int reaped = process_reap(c->pid_fd, &c->exit_code, &c->signal, &error);
     if (reaped == 0) { /* not yet: once more when it is told again */
         (void)uv_poll_start(&c->pid_poll, UV_READABLE, on_exited);
         return;
     }
-    if (reaped < 0) { /* somebody else reaped our child: its status is lost, its end is not */
+    c->lost = reaped < 0;
+    if (c->lost) { /* somebody else reaped our child: its status is lost, its end is not */
         container_warn(c, "%s", error.text);
         c->exit_code = -1;
         c->signal = 0;
     }
+    if (c->signal == 0 && command_signal > 0 && c->exit_code == 128 + command_signal)
+        c->signal = c->command_signal = command_signal;
     if (c->launch != NULL)
         launch_drain(c); /* it may have executed and ended before we looked */
     c->pid = 0;
+    c->died_usec = base_monotonic_usec();
+    (void)uv_timer_stop(&c->grace); /* that it is over is nothing to be told late */
     uv_close((uv_handle_t *)&c->pid_poll, on_pid_closed);
-    exit_release(c);
+    if (c->launch != NULL)
+        exit_release(c);
+    else
+        gather(c);
 }
 
 /* One death takes the fraction of a millisecond, and a thousand may come in one turn of the loop: they stand in a line, and
@@ -165,13 +285,8 @@ static void on_exited(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
-    struct container *c = poll->data;
-    struct sandbox_kit *kit = c->kit;
     (void)uv_poll_stop(poll);
-    c->next_ended = NULL;
-    *kit->ended_end = c;
-    kit->ended_end = &c->next_ended;
-    kit_wake(kit);
+    stand_in_line(poll->data);
 }
 
 int exit_watch(struct container *c, shoal_error_t *err)

@@ -87,21 +87,26 @@ struct container {
     int mount_fd; /* its mount namespace, so that its file systems are not synced before its end is told; -1 none */
     uv_poll_t pid_poll;
     struct container *next_ended; /* in the kit's line */
+    struct container *next_oom;   /* in the line for the kernel's log */
     uv_timer_t grace;
     struct output outputs[2];
     struct launch *launch;
     int stage; /* the launch stage under way; -1 none */
 
-    uint64_t decided_usec, started_usec; /* monotonic */
-    uint64_t frozen_since_usec;          /* monotonic; 0: it is not frozen */
-    uint64_t paused_usec;                /* of this run, without the time since then */
-    uint64_t oom_kills;
+    uint64_t decided_usec, started_usec, stop_usec, died_usec; /* monotonic */
+    uint64_t frozen_since_usec;                                /* monotonic; 0: it is not frozen */
+    uint64_t paused_usec;                                      /* of this run, without the time since then */
+    struct oom *oom;                                           /* owned; NULL: the kernel has not killed in this run */
+    struct ending *ending; /* owned; the process is reaped, and what is to be known of its end is on the way */
+    struct tail *tail;     /* owned: the end of what it printed in this run; NULL nothing yet */
     bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
+    bool killed;                                        /* we have sent it SIGKILL */
     bool freezing;                                      /* asked for, not told yet */
     bool thawing;                                       /* it was paused: that it is no more is still to be told */
     bool preparing;                                     /* a launch that nobody has asked to start yet */
-    bool settled, settling;
+    bool settled, settling, lost;                       /* lost: somebody else has reaped it */
     int exit_code, signal;
+    int command_signal; /* what ended the command, where an init told its end; 0 none */
     unsigned links_pending;
     unsigned parts_open; /* uv handles of the run that are not closed yet */
     void (*close_cb)(void *data);
@@ -154,12 +159,39 @@ int channel_wake(struct container *c, shoal_error_t *err); /* what the plan's ne
 /* exit.c */
 void exit_look_at_some(struct sandbox_kit *kit);         /* of those in the kit's line, for a slice of time */
 int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
+void exit_go_on(struct container *c);                    /* something that its end waited for is there */
 void exit_release(struct container *c); /* the process is gone or never was: DIE, then release the run */
+
+/* sample.c */
+void sample_read_final(const struct container *c, shoal_sample_t *out); /* without its links */
+void sample_read_links(const struct container *c, shoal_sample_t *out);
+
+/* oom.c */
+struct oom {
+    struct shoal_oom about; /* with the texts below */
+    char cgroup[256], comm[24];
+    uint64_t kills;     /* memory.events oom_kill */
+    uint64_t seen_usec; /* monotonic */
+    bool pending;       /* its event is not published yet */
+    bool all;           /* the kernel killed the whole sandbox */
+    unsigned tries;
+};
+void oom_open(struct sandbox_kit *kit);
+void oom_close(struct sandbox_kit *kit);
+void oom_seen(struct container *c, uint64_t kills); /* memory.events says so: a kill more than known, or not */
+
+/* death.c: the certificate */
+enum { DEATH_WHY = 320 };
+shoal_cause_t death_find_cause(const struct container *c);
+const char *death_find_by(const struct container *c, shoal_cause_t cause); /* NULL: not certain */
+void death_explain(const struct container *c, shoal_cause_t cause, const shoal_sample_t *sample, char out[DEATH_WHY]);
 
 /* output.c */
 int output_open(struct container *c, int out_child_ends[2], shoal_error_t *err);
 void output_drain(struct container *c); /* read what is left and close */
 void output_resume(struct container *c);
+enum { TAIL_BYTES = 2048 };
+size_t output_tail(const struct container *c, char out[TAIL_BYTES]); /* its last ten lines, or what is left of them */
 
 /* sandbox.c: the plan of one sandbox */
 int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err);
@@ -178,6 +210,7 @@ struct sandbox_kit {
     struct launch *spare_launches; /* owned */
     unsigned spare_launch_count;
     struct seccomp_entry *seccomp; /* compiled once per capability set */
+    struct oom_reader *oom;        /* owned; NULL: the kernel's log cannot be read */
     char *read_buffer;             /* for pipes: one for all, the loop is one thread */
     struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
     void (*close_cb)(void *data);

@@ -135,6 +135,7 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
         if (kit->resolv == NULL || kit->read_buffer == NULL)
             code = shoal_fail(err, -ENOMEM, "sandbox kit");
     }
+    oom_open(kit);
     *out = kit; /* also half open: it closes over the loop */
     return code;
 }
@@ -168,6 +169,7 @@ static void on_idle_closed(uv_handle_t *handle)
         free(kit->seccomp);
         kit->seccomp = next;
     }
+    oom_close(kit);
     base_close_fd(&kit->init_fd);
     if (kit->dev_fd >= 0) {
         base_close_fd(&kit->dev_fd);

@@ -22,8 +22,7 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
         freeze_on_change(c, event == CGROUP_EVENT_FROZEN);
         break;
     case CGROUP_EVENT_OOM_KILL:
-        c->oom_kills = count;
-        container_publish(c, SHOAL_EVENT_OOM, &published);
+        oom_seen(c, count);
         break;
     case CGROUP_EVENT_PIDS_MAX:
         container_publish(c, SHOAL_EVENT_LIMIT, &published);
@@ -221,8 +220,10 @@ static int begin(struct container *c, shoal_error_t *err)
     if (c->launch == NULL)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
     c->started_usec = 0;
-    c->settled = c->stop_asked = c->kill_asked = c->grace_over = c->cancelled = c->freezing = c->thawing = false;
-    c->oom_kills = c->frozen_since_usec = c->paused_usec = 0;
+    c->settled = c->stop_asked = c->kill_asked = c->grace_over = c->cancelled = false;
+    c->killed = c->lost = c->freezing = c->thawing = false;
+    c->frozen_since_usec = c->paused_usec = 0;
+    c->command_signal = 0;
     c->stage = -1;
     (void)uv_timer_start(&c->grace, on_begin, 0, 0);
     return 0;

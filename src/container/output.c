@@ -2,6 +2,7 @@
  * a sandbox that floods is slowed by its own full pipe and by nothing else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
 #include "container/inside.h"
 
@@ -10,10 +11,54 @@ static bool wants_output(const struct container *c)
     return c->log != NULL || c->owner->on_output != NULL;
 }
 
+/* The end of the output, both streams as they were read: a ring, made for those that print at all. */
+struct tail {
+    size_t count, next;
+    char bytes[TAIL_BYTES];
+};
+
+static void keep_tail(struct container *c, const char *bytes, size_t count)
+{
+    if (c->tail == NULL) {
+        c->tail = malloc(sizeof *c->tail);
+        if (c->tail == NULL)
+            return;
+        c->tail->count = c->tail->next = 0;
+    }
+    struct tail *tail = c->tail;
+    if (count > TAIL_BYTES) {
+        bytes += count - TAIL_BYTES;
+        count = TAIL_BYTES;
+    }
+    size_t first = TAIL_BYTES - tail->next < count ? TAIL_BYTES - tail->next : count;
+    memcpy(tail->bytes + tail->next, bytes, first);
+    memcpy(tail->bytes, bytes + first, count - first);
+    tail->next = (tail->next + count) % TAIL_BYTES;
+    tail->count = tail->count + count < TAIL_BYTES ? tail->count + count : TAIL_BYTES;
+}
+
+size_t output_tail(const struct container *c, char out[TAIL_BYTES])
+{
+    enum { LINES = 10 };
+    const struct tail *tail = c->tail;
+    if (tail == NULL)
+        return 0;
+    size_t from = (tail->next + TAIL_BYTES - tail->count) % TAIL_BYTES;
+    size_t first = TAIL_BYTES - from < tail->count ? TAIL_BYTES - from : tail->count;
+    memcpy(out, tail->bytes + from, first);
+    memcpy(out + first, tail->bytes, tail->count - first);
+    size_t begin = tail->count, lines = 0;
+    while (begin > 0 && (out[begin - 1] != '\n' || begin == tail->count || ++lines < LINES))
+        begin--;
+    memmove(out, out + begin, tail->count - begin);
+    return tail->count - begin;
+}
+
 /* Returns whether reading may go on. */
 static bool take(struct output *output, const char *bytes, size_t count)
 {
     struct container *c = output->container;
+    keep_tail(c, bytes, count);
     if (c->owner->on_output != NULL)
         c->owner->on_output(c->owner->data, c, output->stream, bytes, count);
     return c->log == NULL || log_append(c->log, output->stream, bytes, count) < LOG_HIGH_BYTES;

@@ -3,7 +3,7 @@
 
 #include "container/inside.h"
 
-/* Whose sample it is, every counter SHOAL_ABSENT, then what its cgroup says. */
+/* Whose sample it is; every counter SHOAL_ABSENT. */
 static void fill(const struct container *c, enum container_state state, shoal_sample_t *out)
 {
     memset(&out->cpu, 0xff, sizeof *out - offsetof(shoal_sample_t, cpu));
@@ -15,11 +15,9 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     out->state = container_state_name(state);
     out->final = false;
     out->frozen = c->frozen_since_usec != 0;
-    if (c->cgroup != NULL)
-        cgroup_read_sample(c->cgroup, out);
 }
 
-static void add_net(const struct container *c, shoal_sample_t *out)
+void sample_read_links(const struct container *c, shoal_sample_t *out)
 {
     uint64_t *sums = &out->net.rx_bytes;
     bool first = true;
@@ -36,13 +34,16 @@ static void add_net(const struct container *c, shoal_sample_t *out)
 void container_sample(struct container *c, shoal_sample_t *out)
 {
     fill(c, c->state, out);
+    if (c->cgroup != NULL)
+        cgroup_read_sample(c->cgroup, out);
     if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED)
-        add_net(c, out);
+        sample_read_links(c, out);
 }
 
-void container_read_final(const struct container *c, shoal_sample_t *out)
+void sample_read_final(const struct container *c, shoal_sample_t *out)
 {
     fill(c, CONTAINER_EXITED, out);
-    add_net(c, out);
     out->final = true;
+    if (c->cgroup != NULL)
+        cgroup_read_last_sample(c->cgroup, out);
 }

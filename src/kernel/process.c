@@ -150,3 +150,15 @@ bool process_hears(pid_t pid, int signal)
     }
     return waits_for_signals(pid);
 }
+
+pid_t process_first_child(pid_t pid)
+{
+    char text[64], file[48];
+    (void)snprintf(file, sizeof file, "task/%d/children", (int)pid);
+    return read_proc(pid, file, text, sizeof text) ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+bool process_read_comm(pid_t pid, char out[PROCESS_COMM])
+{
+    return read_proc(pid, "comm", out, PROCESS_COMM);
+}

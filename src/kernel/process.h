@@ -45,4 +45,11 @@ void process_end(int pid_fd);
  * process of a pid namespace, pid_namespaces(7). Unreadable: true. */
 bool process_hears(pid_t pid, int signal);
 
+/* The oldest child of pid that lives, 0 none or unreadable. */
+pid_t process_first_child(pid_t pid);
+
+/* The name that pid has given itself, with a newline behind it; also of one that waits to be reaped. */
+enum { PROCESS_COMM = 32 };
+bool process_read_comm(pid_t pid, char out[PROCESS_COMM]);
+
 #endif

@@ -84,4 +84,21 @@ int exposition_open(struct exposition **out, uv_loop_t *loop, struct collector *
 /* A last exposition; the reader has a second for it. cb: once, from the loop. */
 void exposition_close(struct exposition *exposition, void (*cb)(void *data), void *data);
 
+/* Death certificates on disk: the line of each DIE is added to ROOT/deaths/PROJECT/CONTAINER.ndjson by a worker. A file keeps
+ * the last DEATHS_KEPT and at most as many older ones; it outlives its container, as logs do. */
+enum { DEATHS_KEPT = 100 };
+struct deaths;
+struct deaths_options {
+    uv_loop_t *loop;
+    const struct metrics_source *source; /* outlives it, as the supervisor */
+    shoal_supervisor_t *supervisor;
+    const char *root_dir; /* borrowed during the open only */
+    void (*on_warning)(void *data,
+                       const char *text); /* the disk refused; once until it takes them again. May be NULL */
+    void *data;
+};
+int deaths_open(struct deaths **out, const struct deaths_options *options, shoal_error_t *err);
+/* Write what is pending, then cb once; from inside the call where nothing is. */
+void deaths_close(struct deaths *deaths, void (*cb)(void *data), void *data);
+
 #endif

@@ -49,6 +49,95 @@ static void close_object(struct json *json, struct mark mark)
     json->comma = mark.comma;
 }
 
+/* Samples: one table for each object, in the order in which its members are written. */
+
+struct counter {
+    const char *key;
+    size_t offset; /* of an uint64_t in shoal_sample_t, or in shoal_fleet_sample_t */
+};
+
+/* The formatter takes these braces for a block. */
+/* clang-format off */
+#define SAMPLE(object, name) {#name, offsetof(shoal_sample_t, object.name)}
+#define FLEET(name) {#name, offsetof(shoal_fleet_sample_t, name)}
+/* clang-format on */
+
+static const struct counter cpu_counters[] = {
+    SAMPLE(cpu, usage_usec), SAMPLE(cpu, user_usec),    SAMPLE(cpu, system_usec),
+    SAMPLE(cpu, nr_periods), SAMPLE(cpu, nr_throttled), SAMPLE(cpu, throttled_usec),
+};
+static const struct counter memory_counters[] = {
+    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max),
+    SAMPLE(memory, anon),    SAMPLE(memory, file), SAMPLE(memory, inactive_file),
+};
+static const struct counter memory_event_counters[] = {
+    SAMPLE(memory.events, low), SAMPLE(memory.events, high),     SAMPLE(memory.events, max),
+    SAMPLE(memory.events, oom), SAMPLE(memory.events, oom_kill), SAMPLE(memory.events, oom_group_kill),
+};
+static const struct counter pids_counters[] = {SAMPLE(pids, current), SAMPLE(pids, max), SAMPLE(pids, refused)};
+static const struct counter io_counters[] = {
+    SAMPLE(io, rbytes),
+    SAMPLE(io, wbytes),
+    SAMPLE(io, rios),
+    SAMPLE(io, wios),
+};
+static const struct counter net_counters[] = {
+    SAMPLE(net, rx_bytes), SAMPLE(net, rx_packets), SAMPLE(net, rx_dropped),
+    SAMPLE(net, tx_bytes), SAMPLE(net, tx_packets), SAMPLE(net, tx_dropped),
+};
+
+static const struct pressure {
+    const char *key;
+    size_t offset; /* of a shoal_pressure_line_t in shoal_sample_t */
+} pressures[] = {SAMPLE(pressure, cpu), SAMPLE(pressure, memory), SAMPLE(pressure, io)};
+
+static const struct counter fleet_counters[] = {
+    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited),
+    FLEET(starts),  FLEET(deaths),   FLEET(parked),  FLEET(paused),
+};
+#define POOL(member)                                                                                                   \
+    {                                                                                                                  \
+#member, offsetof(shoal_fleet_sample_t, pool.member)                                                           \
+    }
+static const struct counter pool_counters[] = {POOL(ready), POOL(lent), POOL(made), POOL(reused)};
+
+static void put_counters(struct json *json, const void *record, const struct counter *counters, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t value;
+        memcpy(&value, (const char *)record + counters[i].offset, sizeof value);
+        put_counter(json, counters[i].key, value);
+    }
+}
+
+static void put_object(struct json *json, const char *key, const void *record, const struct counter *counters,
+                       size_t count)
+{
+    struct mark mark = open_object(json, key);
+    put_counters(json, record, counters, count);
+    close_object(json, mark);
+}
+
+static void put_pressure(struct json *json, const shoal_sample_t *sample)
+{
+    struct mark all = open_object(json, "pressure");
+    for (size_t i = 0; i < COUNT(pressures); i++) {
+        shoal_pressure_line_t line;
+        memcpy(&line, (const char *)sample + pressures[i].offset, sizeof line);
+        struct mark one = open_object(json, pressures[i].key);
+        if (line.some_total != SHOAL_ABSENT) { /* the averages are there when the totals are */
+            json_double(json, "some_avg10", line.some_avg10);
+            json_uint(json, "some_total", line.some_total);
+        }
+        if (line.full_total != SHOAL_ABSENT) {
+            json_double(json, "full_avg10", line.full_avg10);
+            json_uint(json, "full_total", line.full_total);
+        }
+        close_object(json, one);
+    }
+    close_object(json, all);
+}
+
 /* Events */
 
 /* "SIGKILL"; real-time signals have no names of their own: "SIGRTMIN+3". */
@@ -81,10 +170,65 @@ static void put_end(struct json *json, const shoal_event_t *event)
     json_string(json, "cause", shoal_cause_name(event->cause));
 }
 
+static void put_oom_members(struct json *json, const shoal_oom_t *oom)
+{
+    json_string(json, "level", oom->level);
+    if (oom->cgroup[0] != '\0')
+        json_string(json, "cgroup", oom->cgroup);
+    put_counter(json, "limit", oom->limit_bytes);
+    put_counter(json, "peak", oom->peak_bytes);
+    if (oom->victim_comm == NULL)
+        return;
+    json_open(json, "victim", '{');
+    json_int(json, "pid", oom->victim_pid);
+    json_string(json, "comm", oom->victim_comm);
+    json_close(json, '}');
+}
+
+/* The lines as an array: an end without a newline is one, too. */
+static void put_output(struct json *json, const char *bytes, size_t count)
+{
+    if (count == 0)
+        return;
+    json_open(json, "output", '[');
+    while (count > 0) {
+        const char *newline = memchr(bytes, '\n', count);
+        size_t length = newline != NULL ? (size_t)(newline - bytes) : count;
+        json_bytes(json, NULL, bytes, length);
+        length += newline != NULL;
+        bytes += length;
+        count -= length;
+    }
+    json_close(json, ']');
+}
+
+/* What stood behind a die's first members. The counters are those of the container's last sample. */
+static void put_death(struct json *json, const shoal_death_t *death)
+{
+    const shoal_sample_t *sample = death->sample;
+    json_string(json, "by", death->by);
+    json_string(json, "why", death->why);
+    if (death->oom != NULL) {
+        json_open(json, "oom", '{');
+        put_oom_members(json, death->oom);
+        json_close(json, '}');
+    }
+    put_object(json, "io", sample, io_counters, COUNT(io_counters));
+    put_object(json, "net", sample, net_counters, COUNT(net_counters));
+    if (sample->cpu.nr_periods != SHOAL_ABSENT && sample->cpu.nr_periods > 0)
+        json_double(json, "throttled_share", (double)sample->cpu.nr_throttled / (double)sample->cpu.nr_periods);
+    put_pressure(json, sample);
+    put_counter(json, "pids_refused", sample->pids.refused);
+    put_output(json, death->output, death->output_count);
+}
+
 static void put_die(struct json *json, const shoal_event_t *event)
 {
     put_end(json, event);
     json_string(json, "restart", event->restart);
+    json_string(json, "restart_reason", event->restart_reason);
+    if (event->delay_usec > 0)
+        json_uint(json, "delay_usec", event->delay_usec);
     if (event->cause == SHOAL_CAUSE_FAILED) {
         json_string(json, "error", event->error); /* it never ran: there is nothing that it used */
         return;
@@ -92,6 +236,17 @@ static void put_die(struct json *json, const shoal_event_t *event)
     put_counter(json, "wall_usec", event->wall_usec);
     put_counter(json, "usage_usec", event->usage_usec);
     put_counter(json, "peak", event->peak_bytes);
+    if (event->death != NULL)
+        put_death(json, event->death);
+}
+
+static void put_oom(struct json *json, const shoal_event_t *event)
+{
+    put_counter(json, "count", event->count);
+    if (event->oom == NULL)
+        return;
+    json_bool(json, "partial", event->oom->partial != 0);
+    put_oom_members(json, event->oom);
 }
 
 static void put_count(struct json *json, const shoal_event_t *event)
@@ -154,7 +309,7 @@ static void put_pressure_event(struct json *json, const shoal_event_t *event)
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
     [SHOAL_EVENT_DIE] = put_die,
-    [SHOAL_EVENT_OOM] = put_count,
+    [SHOAL_EVENT_OOM] = put_oom,
     [SHOAL_EVENT_KILL] = put_kill,
     [SHOAL_EVENT_STOP] = put_end,
     [SHOAL_EVENT_BACKOFF] = put_backoff,
@@ -191,103 +346,12 @@ void ndjson_gap(struct text *out, uint64_t time_usec, uint64_t from_seq, uint64_
     end(&json);
 }
 
-/* Samples: one table for each object, in the order in which its members are written. */
-
-struct counter {
-    const char *key;
-    size_t offset; /* of an uint64_t in shoal_sample_t, or in shoal_fleet_sample_t */
-};
-
-/* The formatter takes these braces for a block. */
-/* clang-format off */
-#define SAMPLE(object, name) {#name, offsetof(shoal_sample_t, object.name)}
-#define FLEET(name) {#name, offsetof(shoal_fleet_sample_t, name)}
-/* clang-format on */
-
-static const struct counter cpu_counters[] = {
-    SAMPLE(cpu, usage_usec),   SAMPLE(cpu, user_usec),      SAMPLE(cpu, system_usec),
-    SAMPLE(cpu, nr_throttled), SAMPLE(cpu, throttled_usec),
-};
-static const struct counter memory_counters[] = {
-    SAMPLE(memory, current), SAMPLE(memory, peak), SAMPLE(memory, max),
-    SAMPLE(memory, anon),    SAMPLE(memory, file), SAMPLE(memory, inactive_file),
-};
-static const struct counter memory_event_counters[] = {
-    SAMPLE(memory.events, high),
-    SAMPLE(memory.events, max),
-    SAMPLE(memory.events, oom),
-    SAMPLE(memory.events, oom_kill),
-};
-static const struct counter pids_counters[] = {SAMPLE(pids, current), SAMPLE(pids, max)};
-static const struct counter io_counters[] = {
-    SAMPLE(io, rbytes),
-    SAMPLE(io, wbytes),
-    SAMPLE(io, rios),
-    SAMPLE(io, wios),
-};
-static const struct counter net_counters[] = {
-    SAMPLE(net, rx_bytes), SAMPLE(net, rx_packets), SAMPLE(net, rx_dropped),
-    SAMPLE(net, tx_bytes), SAMPLE(net, tx_packets), SAMPLE(net, tx_dropped),
-};
-
-static const struct pressure {
-    const char *key;
-    size_t offset; /* of a shoal_pressure_line_t in shoal_sample_t */
-} pressures[] = {SAMPLE(pressure, cpu), SAMPLE(pressure, memory), SAMPLE(pressure, io)};
-
-static const struct counter fleet_counters[] = {
-    FLEET(running), FLEET(starting), FLEET(backoff), FLEET(exited),
-    FLEET(starts),  FLEET(deaths),   FLEET(parked),  FLEET(paused),
-};
-#define POOL(member)                                                                                                   \
-    {                                                                                                                  \
-#member, offsetof(shoal_fleet_sample_t, pool.member)                                                           \
-    }
-static const struct counter pool_counters[] = {POOL(ready), POOL(lent), POOL(made), POOL(reused)};
-
-static void put_counters(struct json *json, const void *record, const struct counter *counters, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint64_t value;
-        memcpy(&value, (const char *)record + counters[i].offset, sizeof value);
-        put_counter(json, counters[i].key, value);
-    }
-}
-
-static void put_object(struct json *json, const char *key, const void *record, const struct counter *counters,
-                       size_t count)
-{
-    struct mark mark = open_object(json, key);
-    put_counters(json, record, counters, count);
-    close_object(json, mark);
-}
-
 static void put_memory(struct json *json, const shoal_sample_t *sample)
 {
     struct mark mark = open_object(json, "memory");
     put_counters(json, sample, memory_counters, COUNT(memory_counters));
     put_object(json, "events", sample, memory_event_counters, COUNT(memory_event_counters));
     close_object(json, mark);
-}
-
-static void put_pressure(struct json *json, const shoal_sample_t *sample)
-{
-    struct mark all = open_object(json, "pressure");
-    for (size_t i = 0; i < COUNT(pressures); i++) {
-        shoal_pressure_line_t line;
-        memcpy(&line, (const char *)sample + pressures[i].offset, sizeof line);
-        struct mark one = open_object(json, pressures[i].key);
-        if (line.some_total != SHOAL_ABSENT) { /* the averages are there when the totals are */
-            json_double(json, "some_avg10", line.some_avg10);
-            json_uint(json, "some_total", line.some_total);
-        }
-        if (line.full_total != SHOAL_ABSENT) {
-            json_double(json, "full_avg10", line.full_avg10);
-            json_uint(json, "full_total", line.full_total);
-        }
-        close_object(json, one);
-    }
-    close_object(json, all);
 }
 
 void ndjson_sample(struct text *out, const shoal_sample_t *sample)

@@ -23,6 +23,9 @@ struct net_endpoint {
         struct netlink_request request;
         struct net_endpoint *endpoint;
     } link_requests[LINK_MESSAGES];
+    struct netlink_request stats_request;
+    void (*stats_cb)(void *data); /* NULL: nobody waits */
+    void *stats_data;
     unsigned link_waiting;
     int link_status;
     char host_name[IFNAMSIZ];
@@ -119,6 +122,49 @@ bool net_endpoint_get_stats(const struct net_endpoint *endpoint, uint64_t out[6]
     for (size_t i = 0; i < COUNT(endpoint->seen) && endpoint->has_seen; i++)
         out[i] = endpoint->seen[i] - endpoint->base[i];
     return endpoint->has_seen;
+}
+
+static void finish_stats(struct net_endpoint *endpoint)
+{
+    void (*cb)(void *) = endpoint->stats_cb;
+    endpoint->stats_cb = NULL;
+    if (cb != NULL)
+        cb(endpoint->stats_data);
+}
+
+static void on_stats_reply(struct netlink_request *request, const struct nlmsghdr *reply)
+{
+    struct net_endpoint *endpoint = CONTAINER_OF(request, struct net_endpoint, stats_request);
+    int index;
+    uint64_t seen[6];
+    if (message_read_stats(reply, &index, seen))
+        endpoint_see(endpoint->net, index, seen);
+}
+
+static void on_stats_done(struct netlink_request *request, int status)
+{
+    (void)status; /* what was not read stays as it was */
+    finish_stats(CONTAINER_OF(request, struct net_endpoint, stats_request));
+}
+
+int net_endpoint_read_stats(struct net_endpoint *endpoint, void (*cb)(void *data), void *data)
+{
+    if (endpoint->index == 0)
+        return -ENODEV;
+    if (endpoint->stats_cb != NULL)
+        return -EALREADY;
+    struct nl_msg *message = message_get_stats(endpoint->index);
+    if (message == NULL)
+        return -ENOMEM;
+    struct netlink_request *request = &endpoint->stats_request;
+    *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
+    int code = netlink_send(endpoint->net->netlink, &message, &request, 1, NULL);
+    nlmsg_free(message);
+    if (code < 0)
+        return code;
+    endpoint->stats_cb = cb;
+    endpoint->stats_data = data;
+    return 0;
 }
 
 static int inside_index(const char *inside)
@@ -264,6 +310,8 @@ void net_endpoint_release(struct net_endpoint *endpoint)
         (void)shoal_fail(&error, -ECANCELED, "network %s", net->networks[endpoint->network].name);
         endpoint->link_cb(endpoint->link_data, -ECANCELED, &error);
     }
+    netlink_cancel(net->netlink, &endpoint->stats_request);
+    finish_stats(endpoint);
     set_index(endpoint, 0);
     pool_give(&net->networks[endpoint->network].pool, endpoint->address);
     endpoint->shard->ports--;

@@ -66,6 +66,9 @@ struct net_message net_loopback_message(void);
  * status: 0, or why some may still be what they were the last time. Returns 0, -EALREADY, -ENOMEM. */
 typedef void (*net_stats_cb)(void *data, int status);
 int net_read_stats(struct net *net, net_stats_cb cb, void *data);
+/* Those of one link, while its sandbox's namespace is on its way out. cb: once, from the loop, never from inside the call, also
+ * when the link is gone and its counters stay what they were. Returns 0, -ENODEV it has none, -EALREADY, -ENOMEM. */
+int net_endpoint_read_stats(struct net_endpoint *endpoint, void (*cb)(void *data), void *data);
 /* Counters of the host end as last read, turned round (rx is what the sandbox received), in the order of shoal_sample_t.net.
  * Returns whether they were ever read of this link. */
 bool net_endpoint_get_stats(const struct net_endpoint *endpoint, uint64_t out[6]);

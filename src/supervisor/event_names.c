@@ -21,8 +21,12 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
 };
 
 static const char *const cause_names[] = {
-    [SHOAL_CAUSE_EXIT] = "exit", [SHOAL_CAUSE_SIGNAL] = "signal",   [SHOAL_CAUSE_OOM] = "oom",
-    [SHOAL_CAUSE_STOP] = "stop", [SHOAL_CAUSE_TIMEOUT] = "timeout", [SHOAL_CAUSE_FAILED] = "failed",
+    [SHOAL_CAUSE_EXIT] = "exit",
+    [SHOAL_CAUSE_SIGNAL] = "signal",
+    [SHOAL_CAUSE_OOM] = "oom",
+    [SHOAL_CAUSE_STOP] = "stop",
+    [SHOAL_CAUSE_STOP_TIMEOUT] = "stop-timeout",
+    [SHOAL_CAUSE_FAILED] = "failed",
     [SHOAL_CAUSE_LOST] = "lost",
 };
 

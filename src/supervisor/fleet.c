@@ -323,13 +323,15 @@ static void decide(struct member *member, shoal_event_t *event)
         .attempts = member->attempts,
         .wall_ms = event->wall_usec / 1000,
     };
+    event->restart_reason = s->phase != PHASE_UP ? "the fleet is taken down" : "that was asked for";
     member->restart_wanted = s->phase == PHASE_UP && !member->held && !member->again &&
-                             restart_decide(&service->restart, &facts, &member->attempts);
+                             restart_decide(&service->restart, &facts, &member->attempts, &event->restart_reason);
     member->crashed = event->exit_code != 0;
     event->restart = member->restart_wanted ? "backoff" : member->again ? "request" : "no";
     member->died_usec = base_monotonic_usec();
     if (member->restart_wanted)
-        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, fleet_random());
+        event->delay_usec = member->delay_usec = restart_delay_usec(&service->restart, member->attempts,
+                                                                    fleet_random());
     if (event->error != NULL) {
         supervisor_message(s, SHOAL_ERROR, "%s", event->error);
         s->failed |= !member->restart_wanted;
@@ -377,9 +379,10 @@ static void on_event(void *data, struct container *c, shoal_event_t *event)
     control_look(member);
 }
 
-static void on_ended(void *data, struct container *c)
+static void on_ended(void *data, struct container *c, const shoal_sample_t *final)
 {
-    supervisor_sample_final(data, c);
+    (void)c;
+    supervisor_publish_sample(data, final);
 }
 
 static void on_settled(void *data, struct container *c)

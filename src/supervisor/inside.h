@@ -35,8 +35,9 @@ struct restart_facts {
     unsigned attempts; /* starts again since the last good run */
     uint64_t wall_ms;  /* how long it ran */
 };
-/* Returns whether to start again. *attempts: the number of the coming attempt, from 1. */
-bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt);
+/* Returns whether to start again. out_attempt: the number of the coming attempt, from 1. out_reason: always, for a person. */
+bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt,
+                    const char **out_reason);
 /* random: 0..UINT32_MAX, spreads the jitter. */
 uint64_t restart_delay_usec(const shoal_restart_t *policy, unsigned attempt, uint32_t random);
 
@@ -187,8 +188,8 @@ void culprits_feed(struct culprits *culprits, size_t member, const shoal_sample_
 void culprits_round_over(struct culprits *culprits);
 void culprits_close(struct culprits *culprits, void (*cb)(void *data), void *data);
 
-/* sample.c: the last sample of a run, for whoever takes samples at all. */
-void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c);
+/* sample.c: also the last sample of a run. */
+void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 /* Also makes the limits of each service as the kernel takes them. */

@@ -1,18 +1,33 @@
 #include "supervisor/inside.h"
 
-bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt)
+bool restart_decide(const shoal_restart_t *policy, const struct restart_facts *facts, unsigned *out_attempt,
+                    const char **out_reason)
 {
+    static const char *const wanted[] = {
+        [SHOAL_RESTART_NO] = "restart is no",
+        [SHOAL_RESTART_ALWAYS] = "restart is always",
+        [SHOAL_RESTART_ON_FAILURE] = "restart is on-failure",
+        [SHOAL_RESTART_UNLESS_STOPPED] = "restart is unless-stopped",
+    };
+    *out_reason = wanted[policy->policy];
     if (policy->policy == SHOAL_RESTART_NO)
         return false;
-    if (policy->policy == SHOAL_RESTART_ON_FAILURE && facts->exit_code == 0)
+    if (policy->policy == SHOAL_RESTART_ON_FAILURE && facts->exit_code == 0) {
+        *out_reason = "restart is on-failure, and it ended with 0";
         return false;
-    if (facts->never_ran && !facts->ever_ran) /* as with docker: a policy begins to count after the first good start */
+    }
+    if (facts->never_ran &&
+        !facts->ever_ran) { /* as with docker: a policy begins to count after the first good start */
+        *out_reason = "it has never run";
         return false;
+    }
     bool healthy = !facts->never_ran && facts->wall_ms >= policy->reset_ms;
     bool outside_window = policy->window_ms > 0 && !facts->never_ran && facts->wall_ms >= policy->window_ms;
     unsigned attempts = healthy || outside_window ? 0 : facts->attempts;
-    if (policy->max_attempts > 0 && attempts >= (unsigned)policy->max_attempts)
+    if (policy->max_attempts > 0 && attempts >= (unsigned)policy->max_attempts) {
+        *out_reason = "it was started again as often as its policy says";
         return false;
+    }
     *out_attempt = attempts + 1;
     return true;
 }

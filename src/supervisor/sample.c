@@ -77,7 +77,7 @@ static void finish(shoal_supervisor_t *s)
     culprits_round_over(s->culprits);
 }
 
-static void publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
+void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample)
 {
     for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
         next = at->next;
@@ -98,7 +98,7 @@ static void on_slice(uv_timer_t *timer)
         shoal_sample_t sample;
         container_sample(member->container, &sample);
         culprits_feed(s->culprits, number, &sample);
-        publish_sample(s, &sample);
+        supervisor_publish_sample(s, &sample);
     }
     if (s->sample_next < s->member_count)
         (void)uv_timer_start(&s->sample_timer, on_slice, 1, 0); /* others first */
@@ -122,16 +122,4 @@ int shoal_supervisor_sample(shoal_supervisor_t *s)
     if (s->net == NULL || net_read_stats(s->net, on_links_read, s) < 0)
         on_slice(&s->sample_timer);
     return 0;
-}
-
-void supervisor_sample_final(shoal_supervisor_t *s, const struct container *c)
-{
-    bool wanted = false;
-    for (const shoal_subscriber_t *at = s->subscribers; at != NULL; at = at->next)
-        wanted |= at->on_sample != NULL;
-    if (!wanted) /* a dozen files to read: not for nobody */
-        return;
-    shoal_sample_t sample;
-    container_read_final(c, &sample);
-    publish_sample(s, &sample);
 }

@@ -47,3 +47,8 @@ const struct record *record_first(const struct record *record, const char *key)
 {
     return as_record(json_array_get(get(record, key), 0));
 }
+
+const char *record_text_at(const struct record *record, const char *key, size_t index)
+{
+    return json_string_value(json_array_get(get(record, key), index));
+}

@@ -13,4 +13,6 @@ double record_number(const struct record *record, const char *key);
 const struct record *record_object(const struct record *record, const char *key); /* borrowed */
 const struct record *record_first(const struct record *record, const char *key);  /* of an array of objects; borrowed */
 
+const char *record_text_at(const struct record *record, const char *key, size_t index); /* of an array of texts */
+
 #endif

@@ -143,7 +143,7 @@ def test_grace_ends_in_a_kill(fleet):
     shoal.wait_for(lambda: started.log_records("demo-a-1"), what="ready")
     result = started.stop()
     died = result.events("die")[0]
-    assert (died["exitCode"], died["signal"], died["cause"]) == (137, "SIGKILL", "timeout")
+    assert (died["exitCode"], died["signal"], died["cause"]) == (137, "SIGKILL", "stop-timeout")
 
 
 def test_a_process_that_cannot_hear_is_not_waited_for(fleet):

@@ -228,9 +228,10 @@ static void test_life(void **state)
     cgroup_read_sample(cgroup, &sample);
     assert_int_not_equal(sample.cpu.usage_usec, SHOAL_ABSENT);
     assert_int_equal(sample.memory.current == SHOAL_ABSENT, !cgroup_root_has(house->root, CGROUP_MEMORY));
-    struct cgroup_totals totals;
-    cgroup_read_totals(cgroup, &totals);
-    assert_int_equal(totals.usage_usec, sample.cpu.usage_usec);
+    shoal_sample_t last;
+    memset(&last, 0xff, sizeof last);
+    cgroup_read_last_sample(cgroup, &last);
+    assert_int_equal(last.cpu.usage_usec, sample.cpu.usage_usec);
     remove_cgroup(house, cgroup);
     close_root(house);
 }
@@ -485,9 +486,10 @@ static void test_pids_event(void **state)
     struct cgroup *cgroup = create(house, &plain, 3);
     pid_t pid = start_in(cgroup_fd(cgroup), fork_until_refused);
     run_until(house, &house->pids_refused);
-    struct cgroup_totals totals;
-    cgroup_read_totals(cgroup, &totals);
-    assert_true(totals.pids_refused >= 1);
+    shoal_sample_t last;
+    memset(&last, 0xff, sizeof last);
+    cgroup_read_last_sample(cgroup, &last);
+    assert_true(last.pids.refused >= 1 && last.pids.refused != SHOAL_ABSENT);
     shoal_error_t err;
     assert_int_equal(cgroup_kill(cgroup, &err), 0);
     (void)wait_for(pid);
@@ -518,10 +520,20 @@ static void test_oom_event(void **state)
     run_until(house, &house->empty_count);
     assert_int_equal(wait_for(eater), SIGKILL);
     assert_int_equal(wait_for(bystander), SIGKILL); /* memory.oom.group: all or none */
-    struct cgroup_totals totals;
-    cgroup_read_totals(cgroup, &totals);
-    assert_true(totals.oom_kills >= 1);
-    assert_true(totals.peak_bytes == SHOAL_ABSENT || totals.peak_bytes >= 15 << 20);
+    shoal_sample_t last;
+    memset(&last, 0xff, sizeof last);
+    cgroup_read_last_sample(cgroup, &last);
+    assert_true(last.memory.events.oom_kill >= 1 && last.memory.events.oom_kill != SHOAL_ABSENT);
+    assert_true(last.memory.peak == SHOAL_ABSENT || last.memory.peak >= 15 << 20);
+    struct cgroup_oom oom;
+    cgroup_find_oom(cgroup, &oom);
+    assert_true(oom.all);
+    assert_int_equal(oom.level, CGROUP_LEVEL_OWN);
+    assert_int_equal(oom.limit_bytes, 16 << 20);
+    assert_non_null(strstr(oom.path, "/shoal/"));
+    cgroup_find_oom(cgroup, &oom); /* what was told once is no news */
+    assert_false(oom.all);
+    assert_int_equal(oom.level, CGROUP_LEVEL_HOST);
     remove_cgroup(house, cgroup);
     close_root(house);
 }

@@ -194,28 +194,105 @@ static void samples(void **state)
 
     uint64_t n = 0;
     s.cpu.usage_usec = ++n, s.cpu.user_usec = ++n, s.cpu.system_usec = ++n;
-    s.cpu.nr_throttled = ++n, s.cpu.throttled_usec = ++n;
+    s.cpu.nr_periods = ++n, s.cpu.nr_throttled = ++n, s.cpu.throttled_usec = ++n;
     s.memory.current = ++n, s.memory.peak = ++n, s.memory.max = ++n, s.memory.anon = ++n, s.memory.file = ++n;
-    s.memory.events.high = ++n, s.memory.events.max = ++n, s.memory.events.oom = ++n, s.memory.events.oom_kill = ++n;
-    s.pids.current = ++n, s.pids.max = ++n;
+    s.memory.events.low = ++n, s.memory.events.high = ++n, s.memory.events.max = ++n;
+    s.memory.events.oom = ++n, s.memory.events.oom_kill = ++n, s.memory.events.oom_group_kill = ++n;
+    s.pids.current = ++n, s.pids.max = ++n, s.pids.refused = ++n;
     s.io.rbytes = ++n, s.io.wbytes = ++n, s.io.rios = ++n, s.io.wios = ++n;
     s.net.rx_bytes = ++n, s.net.rx_packets = ++n, s.net.rx_dropped = ++n;
     s.net.tx_bytes = ++n, s.net.tx_packets = ++n, s.net.tx_dropped = ++n;
     s.pressure.cpu = (shoal_pressure_line_t){1.5, 0, 100, SHOAL_ABSENT};
     s.pressure.memory = (shoal_pressure_line_t){0, 0, 0, 0};
     s.pressure.io = (shoal_pressure_line_t){99.99, 12.25, 3, UINT64_MAX - 1};
-    assert_sample(
-        &s, ",\"cpu\":{\"usage_usec\":1,\"user_usec\":2,\"system_usec\":3,\"nr_throttled\":4,\"throttled_usec\":5},"
-            "\"memory\":{\"current\":6,\"peak\":7,\"max\":8,\"anon\":9,\"file\":10,"
-            "\"events\":{\"high\":11,\"max\":12,\"oom\":13,\"oom_kill\":14}},"
-            "\"pids\":{\"current\":15,\"max\":16},"
-            "\"io\":{\"rbytes\":17,\"wbytes\":18,\"rios\":19,\"wios\":20},"
-            "\"net\":{\"rx_bytes\":21,\"rx_packets\":22,\"rx_dropped\":23,"
-            "\"tx_bytes\":24,\"tx_packets\":25,\"tx_dropped\":26},"
-            "\"pressure\":{\"cpu\":{\"some_avg10\":1.50,\"some_total\":100},"
-            "\"memory\":{\"some_avg10\":0.00,\"some_total\":0,\"full_avg10\":0.00,\"full_total\":0},"
-            "\"io\":{\"some_avg10\":99.99,\"some_total\":3,\"full_avg10\":12.25,"
-            "\"full_total\":18446744073709551614}}");
+    assert_sample(&s,
+                  ",\"cpu\":{\"usage_usec\":1,\"user_usec\":2,\"system_usec\":3,\"nr_periods\":4,\"nr_throttled\":5,"
+                  "\"throttled_usec\":6},"
+                  "\"memory\":{\"current\":7,\"peak\":8,\"max\":9,\"anon\":10,\"file\":11,"
+                  "\"events\":{\"low\":12,\"high\":13,\"max\":14,\"oom\":15,\"oom_kill\":16,\"oom_group_kill\":17}},"
+                  "\"pids\":{\"current\":18,\"max\":19,\"refused\":20},"
+                  "\"io\":{\"rbytes\":21,\"wbytes\":22,\"rios\":23,\"wios\":24},"
+                  "\"net\":{\"rx_bytes\":25,\"rx_packets\":26,\"rx_dropped\":27,"
+                  "\"tx_bytes\":28,\"tx_packets\":29,\"tx_dropped\":30},"
+                  "\"pressure\":{\"cpu\":{\"some_avg10\":1.50,\"some_total\":100},"
+                  "\"memory\":{\"some_avg10\":0.00,\"some_total\":0,\"full_avg10\":0.00,\"full_total\":0},"
+                  "\"io\":{\"some_avg10\":99.99,\"some_total\":3,\"full_avg10\":12.25,"
+                  "\"full_total\":18446744073709551614}}");
+}
+
+/* A whole certificate, and one of which little is known. */
+static void certificates(void **state)
+{
+    (void)state;
+    shoal_sample_t s = empty_sample();
+    shoal_oom_t oom = {.level = "group",
+                       .cgroup = "/shoal/demo/g",
+                       .limit_bytes = 10,
+                       .peak_bytes = 9,
+                       .victim_pid = 77,
+                       .victim_comm = "a\"b"};
+    static const char output[] = "one\n\xff\n\nend";
+    shoal_death_t death = {
+        .why = "out", .by = "kernel", .oom = &oom, .sample = &s, .output = output, .output_count = sizeof output - 1};
+    shoal_event_t event = {.seq = 12,
+                           .time_usec = TIME,
+                           .kind = SHOAL_EVENT_DIE,
+                           .project = "demo",
+                           .service = "web",
+                           .container = "demo-web-1",
+                           .id = "ab12",
+                           .exit_code = 137,
+                           .signal = SIGKILL,
+                           .cause = SHOAL_CAUSE_OOM,
+                           .restart = "backoff",
+                           .restart_reason = "restart is always",
+                           .delay_usec = 5,
+                           .wall_usec = 7,
+                           .usage_usec = SHOAL_ABSENT,
+                           .peak_bytes = SHOAL_ABSENT,
+                           .death = &death};
+    s.io.rbytes = 1;
+    s.net.tx_bytes = 2;
+    s.cpu.nr_periods = 8;
+    s.cpu.nr_throttled = 2;
+    s.pressure.io.some_avg10 = 3;
+    s.pressure.io.some_total = 4;
+    s.pids.refused = 6;
+    struct text out = {0};
+    ndjson_event(&out, &event);
+    assert_string_equal(
+        out.bytes,
+        EVENT("die", ",\"exitCode\":137,\"signal\":\"SIGKILL\",\"cause\":\"oom\",\"restart\":\"backoff\","
+                     "\"restart_reason\":\"restart is always\",\"delay_usec\":5,\"wall_usec\":7,\"by\":\"kernel\","
+                     "\"why\":\"out\",\"oom\":{\"level\":\"group\",\"cgroup\":\"/shoal/demo/g\",\"limit\":10,"
+                     "\"peak\":9,\"victim\":{\"pid\":77,\"comm\":\"a\\\"b\"}},\"io\":{\"rbytes\":1},"
+                     "\"net\":{\"tx_bytes\":2},\"throttled_share\":0.25,"
+                     "\"pressure\":{\"io\":{\"some_avg10\":3.00,\"some_total\":4}},\"pids_refused\":6,"
+                     "\"output\":[\"one\",\"\\ufffd\",\"\",\"end\"]"));
+    text_free(&out);
+
+    s = empty_sample();
+    death = (shoal_death_t){.why = "exited with 137", .sample = &s};
+    event.cause = SHOAL_CAUSE_EXIT;
+    event.signal = 0;
+    event.restart = "no";
+    event.restart_reason = NULL;
+    event.delay_usec = 0;
+    ndjson_event(&out, &event);
+    assert_string_equal(out.bytes, EVENT("die", ",\"exitCode\":137,\"cause\":\"exit\",\"restart\":\"no\","
+                                                "\"wall_usec\":7,\"why\":\"exited with 137\""));
+    text_free(&out);
+
+    event.kind = SHOAL_EVENT_OOM;
+    event.count = 3;
+    event.oom = &oom;
+    oom.partial = 1;
+    oom.cgroup = "";
+    oom.limit_bytes = oom.peak_bytes = SHOAL_ABSENT;
+    oom.victim_comm = NULL;
+    ndjson_event(&out, &event);
+    assert_string_equal(out.bytes, EVENT("oom", ",\"count\":3,\"partial\":true,\"level\":\"group\""));
+    text_free(&out);
 }
 
 static void fleet_supervisor_and_gap(void **state)
@@ -274,13 +351,10 @@ static void hosts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events),
-        cmocka_unit_test(pressure),
-        cmocka_unit_test(names),
-        cmocka_unit_test(signals),
-        cmocka_unit_test(hosts),
-        cmocka_unit_test(samples),
-        cmocka_unit_test(fleet_supervisor_and_gap),
+        cmocka_unit_test(events),   cmocka_unit_test(certificates),
+        cmocka_unit_test(pressure), cmocka_unit_test(names),
+        cmocka_unit_test(signals),  cmocka_unit_test(hosts),
+        cmocka_unit_test(samples),  cmocka_unit_test(fleet_supervisor_and_gap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,9 @@ static void decides_by_policy(void **state)
                                       .attempts = rows[i].attempts,
                                       .wall_ms = rows[i].wall_ms};
         unsigned attempt = 0;
-        bool again = restart_decide(&policy, &facts, &attempt);
+        const char *reason = NULL;
+        bool again = restart_decide(&policy, &facts, &attempt, &reason);
+        assert_non_null(reason);
         if (again != rows[i].again || attempt != rows[i].attempt)
             fail_msg("row %zu: %d, attempt %u", i, again, attempt);
     }
