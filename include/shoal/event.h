@@ -36,6 +36,11 @@ typedef enum shoal_cause {
     SHOAL_CAUSE_OOM,          /* killed by the kernel for memory */
     SHOAL_CAUSE_STOP,         /* ended within its grace after we asked */
     SHOAL_CAUSE_STOP_TIMEOUT, /* did not end within its grace: killed by us */
+    SHOAL_CAUSE_TIMEOUT,      /* ran too long (x-shoal.limits.wall): killed by us, as those that follow */
+    SHOAL_CAUSE_CPU_TIME,     /* limits.cpu */
+    SHOAL_CAUSE_IDLE,         /* limits.idle */
+    SHOAL_CAUSE_TTL,          /* limits.ttl: for good */
+    SHOAL_CAUSE_OUTPUT,       /* limits.output */
     SHOAL_CAUSE_FAILED,       /* never ran: `error` says why */
     SHOAL_CAUSE_LOST          /* ended while nobody watched */
 } shoal_cause_t;

@@ -145,6 +145,13 @@ typedef struct shoal_attachment {
 
 typedef enum shoal_log_driver { SHOAL_LOG_JSON_FILE, SHOAL_LOG_NONE } shoal_log_driver_t;
 
+/** x-shoal.limits: who reaches one is killed. In each 0 means none. */
+typedef struct shoal_deadlines {
+    uint64_t wall_ms, cpu_ms, idle_ms; /* of a run: time, CPU time, time without output or use of the CPU */
+    uint64_t ttl_ms;                   /* of the container, from its first start on */
+    uint64_t output_bytes;             /* of a run */
+} shoal_deadlines_t;
+
 typedef struct shoal_service {
     char *name;
     shoal_position_t at;
@@ -167,6 +174,7 @@ typedef struct shoal_service {
     unsigned replicas;
     char *container_name;
     shoal_restart_t restart;
+    shoal_deadlines_t deadlines;
     unsigned warm;   /* x-shoal.warm: this many that wait for their start are kept parked just before execve */
     int stop_signal; /* SIGTERM unless written */
     uint64_t stop_grace_ms;

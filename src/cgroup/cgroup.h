@@ -107,6 +107,8 @@ void cgroup_root_begin_round(struct cgroup_root *root);
 void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out);
 void cgroup_read_last_sample(struct cgroup *cgroup, shoal_sample_t *out);
 
+uint64_t cgroup_read_usage_usec(const struct cgroup *cgroup); /* CPU time alone; SHOAL_ABSENT */
+
 /* Whose memory.max the kernel ran into when it last killed in cgroup: that of the cgroup itself, of a cgroup between it and
  * the project's, of the project's, or one further up, up to the machine's own memory. */
 enum cgroup_level { CGROUP_LEVEL_OWN, CGROUP_LEVEL_GROUP, CGROUP_LEVEL_PROJECT, CGROUP_LEVEL_HOST };

@@ -145,3 +145,9 @@ void cgroup_read_last_sample(struct cgroup *cgroup, shoal_sample_t *out)
     if (cgroup->root->has[CGROUP_PIDS] && read_text(cgroup, "pids.events", text))
         out->pids.refused = cgroup_parse_key(text, "max"); /* its notice may still be on the way */
 }
+
+uint64_t cgroup_read_usage_usec(const struct cgroup *cgroup)
+{
+    char text[CGROUP_TEXT];
+    return read_text(cgroup, "cpu.stat", text) ? cgroup_parse_key(text, "usage_usec") : SHOAL_ABSENT;
+}

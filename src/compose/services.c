@@ -218,6 +218,8 @@ static void read_warm(struct load *load, const struct place *at, const struct ke
 }
 
 static const struct key service_x_keys[] = {
+    {"limits", .read = read_nested, .section = &deadline_section, .form = "mapping",
+     .doc = "How long and how much a run may be."},
     {"warm", .read = read_warm, .min = 0, .max = 10000, .form = "number",
      .doc =
          "So many of the containers that wait for their start (for a dependency, or in backoff) are kept parked just "

@@ -269,6 +269,19 @@ void container_kill(struct container *c)
         (void)process_signal(c->pid_fd, SIGKILL, NULL);
 }
 
+void container_end(struct container *c, shoal_cause_t cause)
+{
+    bool runs = c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED;
+    if ((!runs && c->state != CONTAINER_STOPPING) || c->pid == 0 || c->forced)
+        return;
+    c->forced = true;
+    c->forced_cause = cause;
+    container_kill(c);
+    shoal_event_t event = {.signal = SIGKILL};
+    if (runs)
+        container_set_state(c, CONTAINER_STOPPING, &event);
+}
+
 int container_signal(struct container *c, int signal, shoal_error_t *err)
 {
     bool runs = c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED || c->state == CONTAINER_STOPPING;

@@ -99,6 +99,9 @@ bool container_is_prepared(const struct container *c); /* or on the way there: c
  * is under way: cancel it. Publishes KILL; DIE and STOP follow; a prepared one is given up. Harmless when it does not run. */
 void container_stop(struct container *c, int signal, uint64_t grace_ms);
 void container_kill(struct container *c); /* at once */
+/* Kill it, for a reason that its DIE gives as the cause: a limit of ours. Publishes KILL unless it is stopping already. */
+void container_end(struct container *c, shoal_cause_t cause);
+uint64_t container_ttl_left_usec(const struct container *c); /* UINT64_MAX: it has no ttl, or was never started */
 
 /* Send a signal to what runs. SIGKILL reaches all of it and is its end. Publishes KILL; DIE follows, no STOP.
  * Returns 0; -EINVAL it does not run; else what the kernel said. */

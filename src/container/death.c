@@ -25,6 +25,8 @@ shoal_cause_t death_find_cause(const struct container *c)
 {
     if (c->lost)
         return SHOAL_CAUSE_LOST;
+    if (c->forced && c->signal == SIGKILL) /* else it was faster */
+        return c->forced_cause;
     if (was_oom(c))
         return SHOAL_CAUSE_OOM;
     if (c->stop_asked)
@@ -55,6 +57,11 @@ const char *death_find_by(const struct container *c, shoal_cause_t cause)
     switch (cause) {
     case SHOAL_CAUSE_STOP:
     case SHOAL_CAUSE_STOP_TIMEOUT:
+    case SHOAL_CAUSE_TIMEOUT:
+    case SHOAL_CAUSE_CPU_TIME:
+    case SHOAL_CAUSE_IDLE:
+    case SHOAL_CAUSE_TTL:
+    case SHOAL_CAUSE_OUTPUT:
         return "supervisor";
     case SHOAL_CAUSE_OOM:
         return "kernel";
@@ -152,6 +159,11 @@ static void say_stop(struct sentence *sentence, const struct container *c)
             word != NULL ? word : "?");
 }
 
+static void say_limit(struct sentence *sentence, const char *what, uint64_t ms, const char *key)
+{
+    say(sentence, "%s %.3g s (x-shoal.limits.%s): killed", what, (double)ms / 1000, key);
+}
+
 /* What may be behind an end that it chose itself. */
 static void say_hints(struct sentence *sentence, const struct container *c, const shoal_sample_t *sample)
 {
@@ -168,6 +180,7 @@ static void say_hints(struct sentence *sentence, const struct container *c, cons
 void death_explain(const struct container *c, shoal_cause_t cause, const shoal_sample_t *sample, char out[DEATH_WHY])
 {
     struct sentence sentence = {.out = out};
+    const shoal_deadlines_t *limits = &c->service->deadlines;
     out[0] = '\0';
     switch (cause) {
     case SHOAL_CAUSE_EXIT:
@@ -184,6 +197,22 @@ void death_explain(const struct container *c, shoal_cause_t cause, const shoal_s
     case SHOAL_CAUSE_STOP:
     case SHOAL_CAUSE_STOP_TIMEOUT:
         say_stop(&sentence, c);
+        break;
+    case SHOAL_CAUSE_TIMEOUT:
+        say_limit(&sentence, "ran longer than", limits->wall_ms, "wall");
+        break;
+    case SHOAL_CAUSE_CPU_TIME:
+        say_limit(&sentence, "used more CPU time than", limits->cpu_ms, "cpu");
+        break;
+    case SHOAL_CAUSE_IDLE:
+        say_limit(&sentence, "did nothing for longer than", limits->idle_ms, "idle");
+        break;
+    case SHOAL_CAUSE_TTL:
+        say_limit(&sentence, "lived longer than", limits->ttl_ms, "ttl");
+        break;
+    case SHOAL_CAUSE_OUTPUT:
+        say(&sentence, "printed more than %llu bytes (x-shoal.limits.output): killed",
+            (unsigned long long)limits->output_bytes);
         break;
     case SHOAL_CAUSE_LOST:
         say(&sentence, "ended, and its status was lost to another");

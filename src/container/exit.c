@@ -259,6 +259,7 @@ static void look(struct container *c)
     c->pid = 0;
     c->died_usec = base_monotonic_usec();
     (void)uv_timer_stop(&c->grace); /* that it is over is nothing to be told late */
+    deadline_end(c);
     uv_close((uv_handle_t *)&c->pid_poll, on_pid_closed);
     if (c->launch != NULL)
         exit_release(c);

@@ -49,6 +49,7 @@ void freeze_on_change(struct container *c, bool frozen)
 {
     c->paused_usec = container_paused_usec(c);
     c->frozen_since_usec = frozen ? base_monotonic_usec() : 0;
+    deadline_on_freeze(c);
     c->freezing &= !frozen;
     shoal_event_t event = {0};
     bool was_thawing = c->thawing;

@@ -97,15 +97,20 @@ struct container {
     uint64_t frozen_since_usec;                                /* monotonic; 0: it is not frozen */
     uint64_t paused_usec;                                      /* of this run, without the time since then */
     struct oom *oom;                                           /* owned; NULL: the kernel has not killed in this run */
+    struct deadline *deadline;            /* owned; NULL: it has no limits of x-shoal.limits, or does not run */
+    uint64_t born_usec, born_paused_usec; /* its first start; time frozen in the runs that are over */
+    uint64_t printed_bytes;               /* in this run */
     struct ending *ending; /* owned; the process is reaped, and what is to be known of its end is on the way */
     struct tail *tail;     /* owned: the end of what it printed in this run; NULL nothing yet */
     bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
+    bool forced;                                        /* we have ended it, for forced_cause */
     bool killed;                                        /* we have sent it SIGKILL */
     bool freezing;                                      /* asked for, not told yet */
     bool thawing;                                       /* it was paused: that it is no more is still to be told */
     bool preparing;                                     /* a launch that nobody has asked to start yet */
     bool settled, settling, lost;                       /* lost: somebody else has reaped it */
     int exit_code, signal;
+    shoal_cause_t forced_cause;
     int command_signal; /* what ended the command, where an init told its end; 0 none */
     unsigned links_pending;
     unsigned parts_open; /* uv handles of the run that are not closed yet */
@@ -165,6 +170,11 @@ void exit_release(struct container *c); /* the process is gone or never was: DIE
 /* sample.c */
 void sample_read_final(const struct container *c, shoal_sample_t *out); /* without its links */
 void sample_read_links(const struct container *c, shoal_sample_t *out);
+
+/* deadline.c: x-shoal.limits */
+void deadline_begin(struct container *c); /* it runs */
+void deadline_on_freeze(struct container *c);
+void deadline_end(struct container *c);
 
 /* oom.c */
 struct oom {

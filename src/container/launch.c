@@ -163,6 +163,7 @@ static void launch_succeed(struct container *c)
     c->started_usec = base_monotonic_usec();
     shoal_event_t event = {.took_usec = c->started_usec - c->decided_usec, .attempt = c->attempt};
     container_set_state(c, CONTAINER_RUNNING, &event);
+    deadline_begin(c);
     if (c->frozen_since_usec != 0)
         freeze_on_change(c, true); /* somebody did so right behind execve, and we heard of that first */
 }
@@ -221,9 +222,11 @@ static int begin(struct container *c, shoal_error_t *err)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
     c->started_usec = 0;
     c->settled = c->stop_asked = c->kill_asked = c->grace_over = c->cancelled = false;
-    c->killed = c->lost = c->freezing = c->thawing = false;
+    c->killed = c->forced = c->lost = c->freezing = c->thawing = false;
+    c->born_paused_usec += c->paused_usec;
     c->frozen_since_usec = c->paused_usec = 0;
     c->command_signal = 0;
+    c->printed_bytes = 0;
     c->stage = -1;
     (void)uv_timer_start(&c->grace, on_begin, 0, 0);
     return 0;

@@ -8,7 +8,8 @@
 
 static bool wants_output(const struct container *c)
 {
-    return c->log != NULL || c->owner->on_output != NULL;
+    return c->log != NULL || c->owner->on_output != NULL || c->service->deadlines.output_bytes > 0 ||
+           c->service->deadlines.idle_ms > 0;
 }
 
 /* The end of the output, both streams as they were read: a ring, made for those that print at all. */
@@ -59,6 +60,9 @@ static bool take(struct output *output, const char *bytes, size_t count)
 {
     struct container *c = output->container;
     keep_tail(c, bytes, count);
+    c->printed_bytes += count;
+    if (c->service->deadlines.output_bytes > 0 && c->printed_bytes > c->service->deadlines.output_bytes)
+        container_end(c, SHOAL_CAUSE_OUTPUT);
     if (c->owner->on_output != NULL)
         c->owner->on_output(c->owner->data, c, output->stream, bytes, count);
     return c->log == NULL || log_append(c->log, output->stream, bytes, count) < LOG_HIGH_BYTES;

@@ -28,6 +28,11 @@ static const char *const cause_names[] = {
     [SHOAL_CAUSE_STOP_TIMEOUT] = "stop-timeout",
     [SHOAL_CAUSE_FAILED] = "failed",
     [SHOAL_CAUSE_LOST] = "lost",
+    [SHOAL_CAUSE_TIMEOUT] = "timeout",
+    [SHOAL_CAUSE_CPU_TIME] = "cpu-time",
+    [SHOAL_CAUSE_IDLE] = "idle",
+    [SHOAL_CAUSE_TTL] = "ttl",
+    [SHOAL_CAUSE_OUTPUT] = "output",
 };
 
 const char *shoal_event_name(shoal_event_kind_t kind)

@@ -326,12 +326,16 @@ static void decide(struct member *member, shoal_event_t *event)
     event->restart_reason = s->phase != PHASE_UP ? "the fleet is taken down" : "that was asked for";
     member->restart_wanted = s->phase == PHASE_UP && !member->held && !member->again &&
                              restart_decide(&service->restart, &facts, &member->attempts, &event->restart_reason);
+    if (member->restart_wanted)
+        member->delay_usec = restart_delay_usec(&service->restart, member->attempts, fleet_random());
+    if (member->restart_wanted && container_ttl_left_usec(member->container) <= member->delay_usec) {
+        member->restart_wanted = false;
+        event->restart_reason = "its ttl is over, or will be before it is started again";
+    }
+    event->delay_usec = member->restart_wanted ? member->delay_usec : 0;
     member->crashed = event->exit_code != 0;
     event->restart = member->restart_wanted ? "backoff" : member->again ? "request" : "no";
     member->died_usec = base_monotonic_usec();
-    if (member->restart_wanted)
-        event->delay_usec = member->delay_usec = restart_delay_usec(&service->restart, member->attempts,
-                                                                    fleet_random());
     if (event->error != NULL) {
         supervisor_message(s, SHOAL_ERROR, "%s", event->error);
         s->failed |= !member->restart_wanted;
