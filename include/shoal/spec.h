@@ -193,6 +193,11 @@ typedef struct shoal_service {
     size_t extra_host_count;
     shoal_pair_t *extra_hosts; /* key: host name, value: address */
 
+    struct { /* x-shoal.net: bits a second, 0 without limit; with one network alone */
+        uint64_t egress_bits, ingress_bits;
+        shoal_position_t at;
+    } net;
+
     size_t label_count;
     shoal_pair_t *labels;
     struct {

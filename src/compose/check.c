@@ -29,11 +29,27 @@ static void check_memory(struct load *load, const shoal_service_t *service)
     }
 }
 
+static void check_rates(struct load *load, const shoal_service_t *service)
+{
+    if (service->net.egress_bits == 0 && service->net.ingress_bits == 0)
+        return;
+    const struct place at = {
+        load->draft->at,      "x-shoal.net",          0,   load_file_number(load, &service->net.at),
+        service->net.at.line, service->net.at.column, NULL};
+    if (service->network_mode != SHOAL_NETWORK_BRIDGES)
+        load_error(load, &at, "needs a link of its own; network_mode %s gives it none",
+                   service->network_mode == SHOAL_NETWORK_HOST ? "host" : "none");
+    else if (service->attachment_count > 1)
+        load_error(load, &at, "limits one link, and the service is on %zu networks; leave it on one",
+                   service->attachment_count);
+}
+
 /* What shoal asks of a service besides what Compose does (consistency.c). */
 void finish_service(struct load *load, shoal_service_t *service)
 {
     const struct draft *draft = load->draft;
     check_memory(load, service);
+    check_rates(load, service);
     for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {
         const shoal_pair_t *sysctl = &service->sysctls[i];
         const struct place at = {draft->at,       "sysctls",         0,   load_file_number(load, &sysctl->at),

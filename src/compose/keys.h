@@ -233,6 +233,8 @@ READER(read_security_opt);
 READER(read_sysctls);
 READER(read_logging); /* logging.c */
 
+extern const struct section net_section; /* rates.c */
+READER(read_net);
 extern const struct section profile_section; /* limit_sets.c */
 READER(read_profiles);
 

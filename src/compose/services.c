@@ -224,6 +224,7 @@ static const struct key service_x_keys[] = {
      .doc =
          "So many of the containers that wait for their start (for a dependency, or in backoff) are kept parked just "
          "before *execve*(2): their start is then one wake-up. Default: 0."},
+    {"net", .read = read_net, .section = &net_section, .form = "mapping", .doc = "How fast its link is."},
     {"profile", .read = read_nothing, .form = "text",
      .doc = "The limits of the profile of that name; what the service says itself goes before them, key by key."},
     {"restart", .read = read_x_restart, .section = &restart_section, .form = "mapping",

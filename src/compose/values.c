@@ -107,6 +107,28 @@ static int exponent_size(const char *text, const char *unit_set, uint64_t *out_b
     return 0;
 }
 
+int value_rate(const char *text, uint64_t *out_bits)
+{
+    enum { PLACES = 6 };
+    static const char *const units[] = {"", "bit", "kbit", "mbit", "gbit", "tbit"};
+    static const uint64_t steps[] = {1, 1, 1000, 1000000, 1000000000, 1000000000000};
+    uint64_t scaled;
+    const char *unit;
+    int code = decimal_read(text, PLACES, &scaled, &unit);
+    if (code < 0)
+        return code;
+    for (size_t i = 0; i < COUNT(units); i++) {
+        if (strcasecmp(unit, units[i]) != 0)
+            continue;
+        unsigned __int128 bits = (unsigned __int128)scaled * steps[i] / 1000000u;
+        if (bits > INT64_MAX)
+            return -ERANGE;
+        *out_bits = (uint64_t)bits;
+        return 0;
+    }
+    return -EINVAL;
+}
+
 int value_size(const char *text, uint64_t *out_bytes)
 {
     enum { PLACES = 6 }; /* a fraction's digits that count */

@@ -14,8 +14,10 @@ int value_decimal(const char *text, unsigned places, int64_t *out); /* "0.5" wit
 int value_bool(const char *text, bool *out);           /* true, false; and yes, no, on, off, y, n; in any case */
 int value_go_bool(const char *text, bool *out);        /* 1 t T TRUE true True 0 f F FALSE false False alone */
 int value_size(const char *text, uint64_t *out_bytes); /* 64, 64b, 1.5g, 10kb, 2GiB; steps of 1024 */
-int value_cpu_list(const char *text);                  /* 0-3,7 */
-int value_address(const char *text, uint32_t *out);    /* IPv4, host byte order */
+int value_rate(const char *text,
+               uint64_t *out_bits);   /* bits a second: 10mbit, 2.5gbit; steps of 1000. -EINVAL, -ERANGE */
+int value_cpu_list(const char *text); /* 0-3,7 */
+int value_address(const char *text, uint32_t *out); /* IPv4, host byte order */
 int value_subnet(const char *text, uint32_t *out, unsigned *out_prefix);
 int value_mode(const char *text, uint32_t *out); /* octal: 1777 */
 bool value_is_ip(const char *text);              /* IPv4 or IPv6 */

@@ -116,6 +116,11 @@ static int open_log(struct container *c, const struct container_options *options
     return log_open(&c->log, c->loop, path, c->service->log.max_bytes, c->service->log.max_files, on_log_room, c, err);
 }
 
+static bool has_rates(const struct container *c)
+{
+    return c->service->net.egress_bits > 0 || c->service->net.ingress_bits > 0;
+}
+
 static int reserve_endpoints(struct container *c, struct net *net, shoal_error_t *err)
 {
     if (c->service->network_mode != SHOAL_NETWORK_BRIDGES)
@@ -128,11 +133,19 @@ static int reserve_endpoints(struct container *c, struct net *net, shoal_error_t
         if (code < 0)
             return code;
         c->endpoint_count++;
+        if (has_rates(c))
+            code = net_endpoint_set_rates(c->endpoints[i],
+                                          &(struct net_rates){.egress = c->service->net.egress_bits / 8,
+                                                              .ingress = c->service->net.ingress_bits / 8},
+                                          err);
+        if (code < 0)
+            return code;
     }
     return 0;
 }
 
-/* In a namespace of the stock nobody can hold a capability over the network, nor mount a sysfs, nor set a sysctl of it. */
+/* In a namespace of the stock nobody can hold a capability over the network, nor mount a sysfs, nor set a sysctl of it; and its
+ * link has no rates, which would have to be taken off it again. */
 static bool can_use_stock(const struct container *c)
 {
     const shoal_service_t *service = c->service;
@@ -144,7 +157,7 @@ static bool can_use_stock(const struct container *c)
     for (size_t i = 0; i < service->sysctl_count; i++)
         if (strncmp(service->sysctls[i].key, "net.", 4) == 0)
             return false;
-    return service->network_mode != SHOAL_NETWORK_HOST && c->endpoint_count <= 1;
+    return service->network_mode != SHOAL_NETWORK_HOST && c->endpoint_count <= 1 && !has_rates(c);
 }
 
 static void publish_network(struct container *c, shoal_event_kind_t kind)

@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-enum { BUCKETS = 256, RECEIVE_BYTES = 4 << 20, ANSWER_BYTES = 32 << 10, BATCH_MAX = 8 };
+enum { BUCKETS = 256, RECEIVE_BYTES = 4 << 20, ANSWER_BYTES = 32 << 10, BATCH_MAX = 16 };
 
 struct netlink {
     uv_poll_t poll;

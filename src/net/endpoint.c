@@ -7,7 +7,7 @@
 
 #include "net/inside.h"
 
-enum { LINK_MESSAGES = 3 };
+enum { PLAIN_MESSAGES = 3, LINK_MESSAGES = PLAIN_MESSAGES + SHAPE_MESSAGES };
 
 struct net_endpoint {
     struct net *net;
@@ -19,10 +19,13 @@ struct net_endpoint {
     uint64_t base[6], seen[6];        /* what its counters showed when it became ours; when they were last read */
     bool has_seen;
 
+    struct net_rates rates;
+    struct ifb *ifb; /* owned; NULL: what it sends has no limit, or no link has been made yet */
+
     struct link_request {
         struct netlink_request request;
         struct net_endpoint *endpoint;
-    } link_requests[LINK_MESSAGES];
+    } link_requests[PLAIN_MESSAGES], *more_requests; /* more: owned; SHAPE_MESSAGES where there are rates, else NULL */
     struct netlink_request stats_request;
     void (*stats_cb)(void *data); /* NULL: nobody waits */
     void *stats_data;
@@ -167,6 +170,21 @@ int net_endpoint_read_stats(struct net_endpoint *endpoint, void (*cb)(void *data
     return 0;
 }
 
+int net_endpoint_set_rates(struct net_endpoint *endpoint, const struct net_rates *rates, shoal_error_t *err)
+{
+    if (endpoint->more_requests == NULL)
+        endpoint->more_requests = calloc(SHAPE_MESSAGES, sizeof *endpoint->more_requests);
+    if (endpoint->more_requests == NULL)
+        return shoal_fail(err, -ENOMEM, "rates");
+    endpoint->rates = *rates;
+    return 0;
+}
+
+static struct link_request *request_of(struct net_endpoint *endpoint, size_t i)
+{
+    return i < PLAIN_MESSAGES ? &endpoint->link_requests[i] : &endpoint->more_requests[i - PLAIN_MESSAGES];
+}
+
 static int inside_index(const char *inside)
 {
     return INSIDE_INDEX + atoi(inside + strcspn(inside, "0123456789"));
@@ -195,46 +213,83 @@ static void on_no_ipv6_answer(struct netlink_request *request, int status)
     on_link_answer(request, status == -EAFNOSUPPORT || status == -EOPNOTSUPP ? 0 : status);
 }
 
-int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, net_link_cb cb, void *data,
-                      shoal_error_t *err)
+static void on_ifb_answer(struct netlink_request *request, int status)
 {
-    struct net *net = endpoint->net;
-    if (endpoint->link_waiting > 0)
-        return shoal_refuse(err, -EBUSY, "network %s: it is being linked", net->networks[endpoint->network].name);
-    set_index(endpoint, OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name));
-    memset(endpoint->base, 0, sizeof endpoint->base);
+    struct net_endpoint *endpoint = CONTAINER_OF(request, struct link_request, request)->endpoint;
+    if (status == 0)
+        endpoint->ifb->index = endpoint->ifb->coming;
+    on_link_answer(request, status);
+}
+
+struct link_plan {
+    struct nl_msg *messages[LINK_MESSAGES];
+    void (*done[LINK_MESSAGES])(struct netlink_request *request, int status);
+    size_t count;
+};
+
+static void add_message(struct link_plan *plan, struct nl_msg *message,
+                        void (*done)(struct netlink_request *request, int status))
+{
+    plan->messages[plan->count] = message;
+    plan->done[plan->count++] = done;
+}
+
+/* All messages in one call: what comes up before its autoconfiguration is off would talk to every port, and what comes up
+ * before its rates are there would be faster than it may. */
+static void plan_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, struct link_plan *plan)
+{
     struct veth veth = {
         .name = endpoint->host_name,
         .peer = inside,
         .index = endpoint->index,
         .peer_index = inside_index(inside),
         .master = endpoint->shard->index,
-        .group = net->group,
+        .group = endpoint->net->group,
         .peer_pid = pid,
         .peer_address = endpoint->address,
     };
-    /* Three messages in one call: what comes up before its autoconfiguration is off would talk to every port. */
-    struct nl_msg *messages[LINK_MESSAGES] = {
-        message_new_veth(&veth),
-        message_no_ipv6(endpoint->host_name),
-        message_up(NULL, endpoint->index),
-    };
+    add_message(plan, message_new_veth(&veth), on_link_answer);
+    add_message(plan, message_no_ipv6(endpoint->host_name), on_no_ipv6_answer);
+    struct shape shape = {0};
+    shape_link(endpoint->net, endpoint->index, &endpoint->rates, endpoint->ifb, &shape);
+    for (size_t i = 0; i < shape.count; i++)
+        add_message(plan, shape.messages[i],
+                    shape.kinds[i] == SHAPE_MAKES_IFB ? on_ifb_answer
+                    : shape.kinds[i] == SHAPE_NO_IPV6 ? on_no_ipv6_answer
+                                                      : on_link_answer);
+    add_message(plan, message_up(NULL, endpoint->index), on_link_answer);
+}
+
+int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, net_link_cb cb, void *data,
+                      shoal_error_t *err)
+{
+    struct net *net = endpoint->net;
+    const char *network = net->networks[endpoint->network].name;
+    if (endpoint->link_waiting > 0)
+        return shoal_refuse(err, -EBUSY, "network %s: it is being linked", network);
+    if (endpoint->rates.egress > 0 && endpoint->ifb == NULL)
+        endpoint->ifb = shape_take_ifb(net);
+    if (endpoint->rates.egress > 0 && endpoint->ifb == NULL)
+        return shoal_fail(err, -ENOMEM, "network %s: link", network);
+    set_index(endpoint, OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name));
+    memset(endpoint->base, 0, sizeof endpoint->base);
+    struct link_plan plan = {.count = 0};
+    plan_link(endpoint, pid, inside, &plan);
     struct netlink_request *requests[LINK_MESSAGES];
     int code = 0;
-    for (size_t i = 0; i < LINK_MESSAGES; i++) {
-        endpoint->link_requests[i] = (struct link_request){.request.done = i == 1 ? on_no_ipv6_answer : on_link_answer,
-                                                           .endpoint = endpoint};
-        requests[i] = &endpoint->link_requests[i].request;
-        if (messages[i] == NULL)
-            code = shoal_fail(err, -ENOMEM, "network %s: link", net->networks[endpoint->network].name);
+    for (size_t i = 0; i < plan.count; i++) {
+        *request_of(endpoint, i) = (struct link_request){.request.done = plan.done[i], .endpoint = endpoint};
+        requests[i] = &request_of(endpoint, i)->request;
+        if (plan.messages[i] == NULL)
+            code = shoal_fail(err, -ENOMEM, "network %s: link", network);
     }
     if (code == 0)
-        code = netlink_send(net->netlink, messages, requests, LINK_MESSAGES, err);
-    for (size_t i = 0; i < LINK_MESSAGES; i++)
-        nlmsg_free(messages[i]);
+        code = netlink_send(net->netlink, plan.messages, requests, plan.count, err);
+    for (size_t i = 0; i < plan.count; i++)
+        nlmsg_free(plan.messages[i]);
     if (code < 0)
         return code;
-    endpoint->link_waiting = LINK_MESSAGES;
+    endpoint->link_waiting = (unsigned)plan.count;
     endpoint->link_status = 0;
     endpoint->link_cb = cb;
     endpoint->link_data = data;
@@ -303,8 +358,8 @@ struct net_message net_loopback_message(void)
 void net_endpoint_release(struct net_endpoint *endpoint)
 {
     struct net *net = endpoint->net;
-    for (size_t i = 0; i < LINK_MESSAGES; i++)
-        netlink_cancel(net->netlink, &endpoint->link_requests[i].request);
+    for (size_t i = 0; i < (endpoint->more_requests != NULL ? LINK_MESSAGES : PLAIN_MESSAGES); i++)
+        netlink_cancel(net->netlink, &request_of(endpoint, i)->request);
     if (endpoint->link_cb != NULL) {
         shoal_error_t error;
         (void)shoal_fail(&error, -ECANCELED, "network %s", net->networks[endpoint->network].name);
@@ -316,5 +371,8 @@ void net_endpoint_release(struct net_endpoint *endpoint)
     pool_give(&net->networks[endpoint->network].pool, endpoint->address);
     endpoint->shard->ports--;
     free_messages(endpoint);
+    free(endpoint->more_requests);
+    if (endpoint->ifb != NULL)
+        shape_give_ifb(net, endpoint->ifb);
     free(endpoint);
 }

@@ -69,6 +69,7 @@ struct net {
     struct network *networks; /* owned */
     size_t network_count;
     struct netlink *netlink;
+    struct ifb *spare_ifbs;                      /* owned: of endpoints that are gone */
     uint32_t next_link;                          /* number of the next veth pair: its name and its interface index */
     struct net_endpoint *linked[LINKED_BUCKETS]; /* endpoints by the interface index of the host end */
     struct netlink_request stats_request;
@@ -101,6 +102,10 @@ struct nl_msg *message_add_address(int index, uint32_t address, unsigned prefix)
 struct nl_msg *message_default_route(int index, uint32_t gateway);
 struct nl_msg *message_delete_group(uint32_t group);
 struct nl_msg *message_get_stats(int index); /* 0: of all links */
+struct nl_msg *message_new_ifb(const char *name, int index, uint32_t group);
+struct nl_msg *message_limit_rate(int index, uint64_t bytes_a_second); /* of what the link sends: a tbf at its root */
+struct nl_msg *message_watch_arrivals(int index);                      /* an ingress qdisc, before the next */
+struct nl_msg *message_redirect_arrivals(int index, int to_index);     /* what arrives goes to another link's queue */
 /* Its answer: what the link's other end received and sent, in the order of shoal_sample_t.net. Returns whether it is one. */
 bool message_read_stats(const struct nlmsghdr *reply, int *out_index, uint64_t out[6]);
 
@@ -111,6 +116,26 @@ uint32_t net_next_link(struct net *net, char name[IFNAMSIZ]); /* number and name
 void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6]);
 void endpoint_see(struct net *net, int index,
                   const uint64_t seen[6]); /* what the counters of that link show, whosever it is */
+
+/* shape.c: rates. What a sandbox sends arrives at the host's end of its link, where nothing can queue it: it is redirected to
+ * the queue of an ifb, a link for that alone, which comes back to where it left. */
+struct ifb {
+    struct ifb *next;
+    int index;  /* 0: not made yet */
+    int coming; /* under way: the index that it gets */
+    char name[IFNAMSIZ];
+};
+enum { SHAPE_MESSAGES = 7 };
+struct shape {
+    struct nl_msg *messages[SHAPE_MESSAGES]; /* freed by the caller; NULL where out of memory */
+    enum shape_kind { SHAPE_ORDINARY, SHAPE_MAKES_IFB, SHAPE_NO_IPV6 } kinds[SHAPE_MESSAGES];
+    size_t count;
+};
+/* What has to be sent for a new link before it is up. ifb: NULL where nothing that it sends is limited. out: zeroed. */
+void shape_link(struct net *net, int index, const struct net_rates *rates, struct ifb *ifb, struct shape *out);
+struct ifb *shape_take_ifb(struct net *net); /* NULL: out of memory */
+void shape_give_ifb(struct net *net, struct ifb *ifb);
+void shape_free(struct net *net);
 
 /* namespace.c: what the stock's thread does. Blocking; the thread is in the namespace afterwards. */
 struct net_namespace {

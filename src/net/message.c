@@ -1,8 +1,12 @@
 /* rtnetlink requests. libnl's link objects cannot say all of this in one message (both ends of a pair, where the peer is, its
  * interface index), so the attributes are put one by one; rtnetlink(7), linux/if_link.h. */
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <linux/veth.h>
 #include <netlink/attr.h>
 #include <string.h>
@@ -204,6 +208,80 @@ struct nl_msg *message_delete_group(uint32_t group)
 {
     struct builder b = begin_link(RTM_DELLINK, 0, NULL, 0);
     put_u32(&b, IFLA_GROUP, group);
+    return end(&b);
+}
+
+struct nl_msg *message_new_ifb(const char *name, int index, uint32_t group)
+{
+    struct builder b = begin_link(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, name, index);
+    put_u32(&b, IFLA_GROUP, group);
+    struct nlattr *info = open_nest(&b, IFLA_LINKINFO);
+    put_string(&b, IFLA_INFO_KIND, "ifb");
+    close_nest(&b, info);
+    return end(&b);
+}
+
+/* Traffic control: qdiscs and filters of a link. */
+static struct builder begin_traffic(int type, int flags, int index, uint32_t handle, uint32_t parent, uint32_t info,
+                                    const char *kind)
+{
+    struct tcmsg header = {.tcm_ifindex = index, .tcm_handle = handle, .tcm_parent = parent, .tcm_info = info};
+    struct builder b = begin(type, flags, &header, sizeof header);
+    put_string(&b, TCA_KIND, kind);
+    return b;
+}
+
+struct nl_msg *message_limit_rate(int index, uint64_t bytes_a_second)
+{
+    /* What may go at once: 20 ms of the rate, so that no timer of the kernel is too coarse for it, and a few whole frames. What
+     * may wait: a tenth of a second, and one segment that a sandbox gave in one piece. */
+    enum { FRAMES = 6000, SEGMENT = 64 << 10 };
+    uint64_t burst = bytes_a_second / 50 + FRAMES, queue = bytes_a_second / 10 + SEGMENT + burst;
+    uint32_t burst_bytes = burst < INT32_MAX ? (uint32_t)burst : INT32_MAX;
+    struct tc_tbf_qopt how = {
+        .rate = {.linklayer = TC_LINKLAYER_ETHERNET,
+                 .rate = bytes_a_second < UINT32_MAX ? (uint32_t)bytes_a_second : UINT32_MAX},
+        .limit = queue < INT32_MAX ? (uint32_t)queue : INT32_MAX,
+    };
+    struct builder b = begin_traffic(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, TC_H_MAKE(1u << 16, 0),
+                                     TC_H_ROOT, 0, "tbf");
+    struct nlattr *options = open_nest(&b, TCA_OPTIONS);
+    put(&b, TCA_TBF_PARMS, &how, sizeof how);
+    put(&b, TCA_TBF_BURST, &burst_bytes, sizeof burst_bytes);
+    if (bytes_a_second >= UINT32_MAX)
+        put(&b, TCA_TBF_RATE64, &bytes_a_second, sizeof bytes_a_second);
+    close_nest(&b, options);
+    return end(&b);
+}
+
+struct nl_msg *message_watch_arrivals(int index)
+{
+    struct builder b = begin_traffic(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index, TC_H_MAKE(TC_H_INGRESS, 0),
+                                     TC_H_INGRESS, 0, "ingress");
+    return end(&b);
+}
+
+struct nl_msg *message_redirect_arrivals(int index, int to_index)
+{
+    /* u32 and not matchall: kernels have it that lack the other. One key with an empty mask is every packet. */
+    const struct {
+        struct tc_u32_sel selector;
+        struct tc_u32_key key;
+    } all = {.selector = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
+    struct tc_mirred mirred = {.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)to_index};
+    struct builder b = begin_traffic(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, index, 0, TC_H_MAKE(TC_H_INGRESS, 0),
+                                     TC_H_MAKE(1u << 16, htons(ETH_P_ALL)), "u32");
+    struct nlattr *options = open_nest(&b, TCA_OPTIONS);
+    put(&b, TCA_U32_SEL, &all, sizeof all);
+    struct nlattr *actions = open_nest(&b, TCA_U32_ACT);
+    struct nlattr *first = open_nest(&b, 1);
+    put_string(&b, TCA_ACT_KIND, "mirred");
+    struct nlattr *how = open_nest(&b, TCA_ACT_OPTIONS);
+    put(&b, TCA_MIRRED_PARMS, &mirred, sizeof mirred);
+    close_nest(&b, how);
+    close_nest(&b, first);
+    close_nest(&b, actions);
+    close_nest(&b, options);
     return end(&b);
 }
 

@@ -14,6 +14,7 @@ static void free_net(struct net *net)
         pool_fini(&net->networks[i].pool);
     }
     free(net->networks);
+    shape_free(net);
     free(net);
 }
 

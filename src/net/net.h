@@ -35,6 +35,16 @@ void net_read_subnet(const struct net *net, size_t network, uint32_t *out_subnet
 
 /* Reserve an address and a bridge port. No kernel call. -ENOSPC the subnet or the shards are full. */
 int net_endpoint_reserve(struct net *net, size_t network, struct net_endpoint **out, shoal_error_t *err);
+/* Bytes a second, 0 without limit. */
+struct net_rates {
+    uint64_t egress, ingress; /* what the sandbox sends, what it receives */
+};
+/* Its links, from the next one that is made, hold these rates. The limit sits at the host's end, out of the sandbox's reach.
+ * -ENOMEM. */
+int net_endpoint_set_rates(struct net_endpoint *endpoint, const struct net_rates *rates, shoal_error_t *err);
+/* Whether this kernel can hold such rates: tried out, in a network namespace for that alone. Waits; where they are modules the
+ * kernel loads them now. Returns 0, -EOPNOTSUPP with what is missing, or what went wrong. */
+int net_try_rates(const struct net_rates *rates, shoal_error_t *err);
 uint32_t net_endpoint_address(const struct net_endpoint *endpoint); /* IPv4, host byte order */
 size_t net_endpoint_network(const struct net_endpoint *endpoint);
 

@@ -118,6 +118,29 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
     return make_limits(s, err);
 }
 
+/* Rates of links: tried out once for all of them. */
+int check_rates(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    const shoal_service_t *first = NULL;
+    struct net_rates rates = {0};
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        if (service->net.egress_bits == 0 && service->net.ingress_bits == 0)
+            continue;
+        first = first != NULL ? first : service;
+        rates.egress += service->net.egress_bits;
+        rates.ingress += service->net.ingress_bits;
+    }
+    shoal_error_t why;
+    if (first == NULL || net_try_rates(&rates, &why) == 0)
+        return 0;
+    struct place place = place_of(&first->net.at);
+    (void)shoal_refuse(err, -ENOTSUP, "%sservices.%s.x-shoal.net: %s; provide it, or leave the key out", place.text,
+                       first->name, why.text);
+    supervisor_message(s, SHOAL_ERROR, "%s", err->text);
+    return shoal_refuse(err, -ENOTSUP, "the host lacks what the fleet needs; nothing was started");
+}
+
 /* Directories and builtin images name no command of their own. */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err)
 {

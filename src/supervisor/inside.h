@@ -196,6 +196,7 @@ void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *samp
 int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
+int check_rates(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
 void order_release(shoal_supervisor_t *s); /* queue every service whose dependencies are met */

@@ -27,9 +27,11 @@ int shoal_preflight(const shoal_spec_t *spec, const shoal_supervisor_options_t *
     s->in_flight_max = supervisor_in_flight(spec);
     int code = cgroup_root_look(&s->cgroups, err);
     shoal_error_t more;
-    if (code == 0) { /* all three, so that one run names everything; the first failure is the one that is returned */
+    if (code == 0) { /* all of them, so that one run names everything; the first failure is the one that is returned */
         int commands = check_commands(s, err), controllers = check_controllers(s, commands == 0 ? err : &more);
         code = commands < 0 ? commands : controllers;
+        int rates = check_rates(s, code == 0 ? err : &more);
+        code = code < 0 ? code : rates;
         int limits = check_limits(s, cb, data, code == 0 ? err : &more);
         code = code < 0 ? code : limits;
     }

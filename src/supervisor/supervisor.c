@@ -177,7 +177,8 @@ size_t supervisor_stock_wanted(const shoal_supervisor_t *s, size_t *wanted)
     for (size_t i = 0; i < s->spec->service_count; i++) {
         const shoal_service_t *service = &s->spec->services[i];
         fds += SANDBOX_FDS * service->replicas;
-        bool bridge = service->network_mode == SHOAL_NETWORK_BRIDGES && service->attachment_count == 1;
+        bool bridge = service->network_mode == SHOAL_NETWORK_BRIDGES && service->attachment_count == 1 &&
+                      service->net.egress_bits == 0 && service->net.ingress_bits == 0;
         if (bridge)
             wanted[service->attachments[0].network] += service->replicas;
         else if (service->network_mode == SHOAL_NETWORK_NONE)
@@ -233,6 +234,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = clear_leftovers(s, err);
     if (code == 0)
         code = check_controllers(s, err);
+    if (code == 0)
+        code = check_rates(s, err);
     if (code == 0) /* behind the leftovers: what they held is free again */
         code = check_limits(s, NULL, NULL, err);
     if (code == 0)

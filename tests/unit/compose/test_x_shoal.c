@@ -87,8 +87,49 @@ static void profiles(void **state)
     free(findings);
 }
 
+static void rates(void **state)
+{
+    (void)state;
+    char *findings = NULL;
+    shoal_spec_t *spec = load_text("services:\n"
+                                   "  a: {image: builtin:busybox, x-shoal: {net: {egress: 10mbit, ingress: 2.5GBit}}}\n"
+                                   "  b: {image: builtin:busybox, x-shoal: {net: {ingress: 8000}}}\n",
+                                   &findings);
+    assert_string_equal(findings, "");
+    assert_non_null(spec);
+    assert_int_equal(spec->services[0].net.egress_bits, 10000000);
+    assert_int_equal(spec->services[0].net.ingress_bits, 2500000000);
+    assert_int_equal(spec->services[1].net.egress_bits, 0);
+    assert_int_equal(spec->services[1].net.ingress_bits, 8000);
+    shoal_spec_free(spec);
+    free(findings);
+    assert_null(load_text("services:\n"
+                          "  a: {image: builtin:busybox, x-shoal: {net: {egress: 10m, ingress: 7kbit}}}\n"
+                          "  b: {image: builtin:busybox, x-shoal: {net: {egress: 2tbit, ingress: -1}}}\n"
+                          "  c: {image: builtin:busybox, x-shoal: {net: {priority: 3, egres: 1mbit}}}\n"
+                          "  d: {image: builtin:busybox, network_mode: none, x-shoal: {net: {egress: 1mbit}}}\n"
+                          "  e: {image: builtin:busybox, networks: [x, y], x-shoal: {net: {egress: 1mbit}}}\n"
+                          "networks: {x: , y: }\n",
+                          &findings));
+    static const char *const wanted[] = {
+        "2:47: error: services.a.x-shoal.net.egress: \"10m\" is not a rate; write 500kbit",
+        "2:60: error: services.a.x-shoal.net.ingress: 7kbit is out of range; it goes from 8kbit to 1tbit",
+        "3:47: error: services.b.x-shoal.net.egress: 2tbit is out of range",
+        "3:62: error: services.b.x-shoal.net.ingress: \"-1\" is not a rate",
+        "4:47: error: services.c.x-shoal.net.priority: refused: each sandbox has a rate of its own",
+        "4:60: error: services.c.x-shoal.net.egres: unknown key; did you mean \"egress\"?",
+        "5:61: error: services.d.x-shoal.net: needs a link of its own; network_mode none gives it none",
+        "6:59: error: services.e.x-shoal.net: limits one link, and the service is on 2 networks",
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (strstr(findings, wanted[i]) == NULL)
+            fail_msg("%s\nis not in\n%s", wanted[i], findings);
+    free(findings);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(profiles)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(profiles),
+                                       cmocka_unit_test(rates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
