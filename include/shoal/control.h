@@ -37,7 +37,8 @@ SHOAL_API const char *shoal_action_name(shoal_action_t action);
 typedef enum shoal_target_kind {
     SHOAL_TARGET_CONTAINER, /* by its name or its whole id */
     SHOAL_TARGET_SERVICE,
-    SHOAL_TARGET_ALL /* of the fleet */
+    SHOAL_TARGET_GROUP, /* by its path, with all that lies in it */
+    SHOAL_TARGET_ALL    /* of the fleet */
 } shoal_target_kind_t;
 
 typedef struct shoal_control {

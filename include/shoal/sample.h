@@ -16,6 +16,8 @@ typedef struct shoal_pressure_line {
 typedef struct shoal_sample {
     uint64_t time_usec;
     const char *project, *service, *container, *id; /* valid during the call */
+    const char
+        *group; /* its path; NULL none. Of a group's own sample the only name beside project; without net and state */
     const char *state;
     bool
         frozen; /* cgroup.events: none of its tasks runs, none will by itself. Its state is "paused", or already "stopping" */

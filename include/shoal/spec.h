@@ -96,6 +96,15 @@ typedef struct shoal_limits {
     shoal_io_limit_t *devices;
 } shoal_limits_t;
 
+/** A group of services, x-shoal.groups: a cgroup around theirs, below its parent's or the project's. */
+enum { SHOAL_NO_GROUP = -1 };
+typedef struct shoal_group {
+    char *name; /* its path: "important/containers" */
+    int parent; /* index into shoal_spec.groups, less than its own; SHOAL_NO_GROUP: the project */
+    shoal_limits_t limits;
+    shoal_position_t at; /* line 0: named only as the parent of another */
+} shoal_group_t;
+
 typedef enum shoal_restart_policy {
     SHOAL_RESTART_NO,
     SHOAL_RESTART_ALWAYS,
@@ -171,6 +180,7 @@ typedef struct shoal_service {
     shoal_ulimit_t *ulimits;
     uint64_t shm_bytes; /* 0: 64 MiB */
 
+    int group; /* index into shoal_spec.groups; SHOAL_NO_GROUP */
     unsigned replicas;
     char *container_name;
     shoal_restart_t restart;
@@ -244,6 +254,9 @@ typedef struct shoal_spec {
     bool pool_set;             /* else the fleet's size decides */
     unsigned pool;             /* x-shoal.pool: network namespaces kept ready, per network; 0 none */
     shoal_governor_t governor;
+    size_t group_count;
+    shoal_group_t *groups; /* parents before their children */
+    shoal_limits_t budget; /* x-shoal.budget: of all sandboxes together */
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

@@ -29,6 +29,8 @@ typedef struct shoal_subscriber {
     void (*on_event)(void *data, const shoal_event_t *event);
     void (*on_sample)(void *data,
                       const shoal_sample_t *sample); /* in a round, and once, `final`, before each DIE of a run */
+    void (*on_group)(void *data,
+                     const shoal_sample_t *sample); /* in a round, of each group; "/": the project's budget */
     void (*on_fleet)(void *data, const shoal_fleet_sample_t *sample); /* once behind the samples of a round */
     void (*on_host)(void *data, const shoal_host_sample_t *sample); /* behind on_fleet: limits, what is used of them */
     struct shoal_subscriber *next;                                  /* ours */

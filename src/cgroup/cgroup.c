@@ -12,7 +12,7 @@
  * zombie no more may still be counted for a moment. */
 enum { RETRY_MS = 2, RETRY_LONGEST_MS = 500, RETRY_ATTEMPTS = 40 };
 
-static void free_cgroup(struct cgroup *cgroup)
+void cgroup_free(struct cgroup *cgroup)
 {
     struct cgroup_root *root = cgroup->root;
     cgroup_unwatch(cgroup, false);
@@ -27,7 +27,7 @@ static void free_cgroup(struct cgroup *cgroup)
     free(cgroup);
 }
 
-static struct cgroup *new_cgroup(struct cgroup_root *root, const char *name)
+struct cgroup *cgroup_new(struct cgroup_root *root, const char *name)
 {
     struct cgroup *cgroup = calloc(1, sizeof *cgroup);
     char *copy = base_format("%s", name);
@@ -48,12 +48,12 @@ static struct cgroup *new_cgroup(struct cgroup_root *root, const char *name)
 int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limits *limits, cgroup_event_cb cb,
                   void *data, struct cgroup **out, shoal_error_t *err)
 {
-    struct cgroup *cgroup = new_cgroup(root, name);
+    struct cgroup *cgroup = cgroup_new(root, name);
     if (cgroup == NULL)
         return shoal_fail(err, -ENOMEM, "%s", name);
     if (mkdirat(root->dir_fd, name, 0755) < 0) {
         int code = shoal_fail(err, -errno, "make %s/%s", root->path, name);
-        free_cgroup(cgroup);
+        cgroup_free(cgroup);
         return code;
     }
     cgroup->dir_fd = openat(root->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -64,7 +64,7 @@ int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limi
     if (code == 0)
         code = cgroup_watch(cgroup, err);
     if (code < 0) {
-        free_cgroup(cgroup);
+        cgroup_free(cgroup);
         (void)unlinkat(root->dir_fd, name, AT_REMOVEDIR);
         return code;
     }
@@ -114,7 +114,7 @@ static void on_retry_closed(uv_handle_t *handle)
     void (*cb)(void *, int) = cgroup->removed_cb;
     void *data = cgroup->removed_data;
     int status = cgroup->status;
-    free_cgroup(cgroup);
+    cgroup_free(cgroup);
     cb(data, status);
 }
 

@@ -84,6 +84,15 @@ int cgroup_limits_write(const struct cgroup_limits *limits, int dir_fd, shoal_er
  * Returns 0; -EEXIST, -ENOSPC, -EINVAL, ...: nothing is left behind. err names file and value. */
 int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limits *limits, cgroup_event_cb cb,
                   void *data, struct cgroup **out, shoal_error_t *err);
+/* A directory around those of containers, which are then named PATH/name: PROJECT/path is made, its controllers switched on for
+ * what comes into it and all of limits written. Nothing of it is watched, but its counters can be read. It goes with the root;
+ * parents are made before. Returns 0; -EEXIST, ...: nothing is left behind. */
+int cgroup_make_group(struct cgroup_root *root, const char *path, struct cgroup_limits *limits, struct cgroup **out,
+                      shoal_error_t *err);
+void cgroup_free_group(struct cgroup *group);
+/* The same of PROJECT itself: its counters, and its limits. */
+int cgroup_limit_project(struct cgroup_root *root, struct cgroup_limits *limits, struct cgroup **out,
+                         shoal_error_t *err);
 /* memory.max. A child that shares its parent's memory until execve is in the cgroup already: were its limit hit before, the
  * kernel would kill whoever shares the memory (oom_kill.c, __oom_kill_process), and that is us. So it is written when the child
  * is about to be let go, a few steps before execve. Before cgroup_close_fd(). */

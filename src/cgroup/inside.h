@@ -133,7 +133,13 @@ void cgroup_add_levels(const struct cgroup *cgroup);             /* those above 
 void cgroup_look_at_levels(struct cgroup_root *root, int watch); /* the one with that watch; -1: all */
 void cgroup_free_levels(struct cgroup_root *root);
 
+/* root.c */
+int cgroup_enable_controllers(const struct cgroup_root *root, int dir_fd, shoal_error_t *err); /* for its children */
+extern const char cgroup_group_xattr[]; /* is "1" on a group's directory */
+
 /* cgroup.c */
+struct cgroup *cgroup_new(struct cgroup_root *root, const char *name); /* NULL: out of memory */
+void cgroup_free(struct cgroup *cgroup);
 void cgroup_on_empty(struct cgroup *cgroup);
 
 #endif

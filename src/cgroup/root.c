@@ -13,6 +13,7 @@
 
 enum { LEFTOVER_MS = 10000, LEFTOVER_POLL_MS = 5 };
 static const char run_xattr[] = "trusted.shoal.run";
+const char cgroup_group_xattr[] = "trusted.shoal.group";
 
 static const char *const names[CGROUP_CONTROLLER_COUNT] = {
     [CGROUP_CPU] = "cpu",       [CGROUP_CPUSET] = "cpuset", [CGROUP_IO] = "io",
@@ -202,6 +203,18 @@ static void enable(struct cgroup_root *root, const char *dir)
     }
 }
 
+int cgroup_enable_controllers(const struct cgroup_root *root, int dir_fd, shoal_error_t *err)
+{
+    int code = 0;
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT && code == 0; i++) {
+        char word[16];
+        (void)snprintf(word, sizeof word, "+%s", names[i]);
+        if (root->has[i])
+            code = cgroup_file_write(dir_fd, "cgroup.subtree_control", word, err);
+    }
+    return code;
+}
+
 static void find_controllers(struct cgroup_root *root, const struct hierarchy *hierarchy)
 {
     char list[CGROUP_TEXT] = "";
@@ -284,34 +297,78 @@ static int clear_one(struct cgroup_root *root, const char *name, uint64_t until_
     }
 }
 
-static int clear_leftovers(struct cgroup_root *root, void (*on_leftover)(void *, const char *), void *data,
-                           shoal_error_t *err)
+struct leftovers {
+    struct cgroup_root *root;
+    uint64_t until_usec;
+    void (*on_leftover)(void *data, const char *name);
+    void *data;
+};
+
+/* Each directory of dir_fd, which is closed here, goes; those of groups when what is in them has gone. path: where dir_fd lies in
+ * the project, with a slash at its end; "" the project itself. */
+static int clear_below(const struct leftovers *all, int dir_fd, const char *path, shoal_error_t *err)
 {
-    int fd = openat(root->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
     if (dir == NULL) {
-        int code = shoal_fail(err, -errno, "list %s", root->path);
-        base_close_fd(&fd);
+        int code = shoal_fail(err, -errno, "list %s/%s", all->root->path, path);
+        base_close_fd(&dir_fd);
         return code;
     }
-    uint64_t until = base_monotonic_usec() + UINT64_C(1000) * LEFTOVER_MS;
     int code = 0;
     for (struct dirent *entry; code == 0 && (entry = readdir(dir)) != NULL;) {
+        char mark;
         if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        if (on_leftover != NULL)
-            on_leftover(data, entry->d_name);
-        code = clear_one(root, entry->d_name, until, err);
+        AUTO_FREE char *name = base_format("%s%s", path, entry->d_name);
+        AUTO_FREE char *inside = base_format("%s%s/", path, entry->d_name);
+        if (name == NULL || inside == NULL) {
+            code = shoal_fail(err, -ENOMEM, "leftovers");
+            continue;
+        }
+        int fd = openat(all->root->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0 && fgetxattr(fd, cgroup_group_xattr, &mark, 1) == 1) {
+            code = clear_below(all, fd, inside, err);
+        } else {
+            base_close_fd(&fd);
+            if (all->on_leftover != NULL)
+                all->on_leftover(all->data, entry->d_name);
+        }
+        if (code == 0)
+            code = clear_one(all->root, name, all->until_usec, err);
     }
     (void)closedir(dir);
     return code;
+}
+
+static int clear_leftovers(struct cgroup_root *root, void (*on_leftover)(void *, const char *), void *data,
+                           shoal_error_t *err)
+{
+    const struct leftovers all = {root, base_monotonic_usec() + UINT64_C(1000) * LEFTOVER_MS, on_leftover, data};
+    return clear_below(&all, openat(root->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "", err);
+}
+
+/* The limits of a budget that a killed supervisor left go with the directory: a new one has none. */
+static int renew(struct cgroup_root *root, const char *run_dir, shoal_error_t *err)
+{
+    if (rmdir(root->path) < 0)
+        return shoal_fail(err, -errno, "remove %s", root->path);
+    base_close_fd(&root->dir_fd);
+    if (mkdir(root->path, 0755) < 0)
+        return shoal_fail(err, -errno, "make %s", root->path);
+    root->dir_fd = open(root->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root->dir_fd < 0)
+        return shoal_fail(err, -errno, "open %s", root->path);
+    (void)setxattr(root->path, run_xattr, run_dir, strlen(run_dir), 0);
+    enable(root, root->path);
+    return 0;
 }
 
 static void remove_directories(struct cgroup_root *root)
 {
     if (root->path == NULL)
         return;
-    (void)rmdir(root->path); /* EBUSY, ENOTEMPTY: what could not be removed was reported by its container */
+    /* Groups with it. EBUSY, ENOTEMPTY: what could not be removed was reported by its container. */
+    (void)cgroup_tree_remove(AT_FDCWD, root->path);
     char *slash = strrchr(root->path, '/');
     *slash = '\0';
     (void)rmdir(root->path); /* ENOTEMPTY, EBUSY: another project's */
@@ -350,6 +407,8 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
     bool ours = code == 0;
     if (code == 0)
         code = clear_leftovers(root, on_leftover, data, err);
+    if (code == 0)
+        code = renew(root, run_dir, err);
     if (code == 0)
         code = cgroup_watch_open(root, err); /* last: what it opens is closed over the loop */
     free(hierarchy);

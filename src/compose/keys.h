@@ -235,6 +235,10 @@ READER(read_logging); /* logging.c */
 
 extern const struct section net_section; /* rates.c */
 READER(read_net);
+extern const struct section group_section; /* groups.c */
+READER(read_groups_later);
+READER(read_budget);
+READER(read_group_name);
 extern const struct section profile_section; /* limit_sets.c */
 READER(read_profiles);
 

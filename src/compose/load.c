@@ -83,6 +83,10 @@ static const struct key fleet_x_keys[] = {
     {"pool", .read = read_pool, .min = 0, .max = 64, .form = "number",
      .doc = "Network namespaces with their link that are kept ready, for each network, 0 to 64. Default: twice "
             "starts_in_flight, and no more than there are sandboxes on it."},
+    {"groups", .read = read_groups_later, .section = &group_section, .form = "mapping of names",
+     .doc = "Groups of services with limits of their own, by path: _browsers_, _important/containers_."},
+    {"budget", .read = read_budget, .section = &group_section, .form = "mapping",
+     .doc = "What all sandboxes of the project may use together."},
     {"profiles", .read = read_profiles, .section = &profile_section, .form = "mapping of names",
      .doc = "Sets of limits by name, for services that say *x-shoal.profile*."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
@@ -258,6 +262,7 @@ void read_spec(struct load *load, struct node *model)
     (void)read_section(load, &top, &fleet_section, model, load->spec);
     if (load->services != NULL && !load->out_of_memory) {
         read_services(load);
+        settle_groups(load);
         if (!load->out_of_memory)
             check_fleet(load);
     } else if (!model->damaged && !load->has_error) {

@@ -123,6 +123,7 @@ struct load {
     size_t network_count;
     struct restart_draft restart; /* x-shoal.restart of the file */
     struct draft *draft;          /* of the service being read */
+    struct group_choice *choices; /* of services, whose groups are not known yet */
 };
 
 /* diagnose.c: findings are kept and given out sorted, so that they come in the order of the file. */
@@ -180,6 +181,7 @@ void read_spec(struct load *load, struct node *model);
 void read_services(struct load *load);
 /* Some of a service's keys, outside of one. service: zeroed; a reader may keep what it reads there. */
 void read_scratch_service(struct load *load, const struct place *at, const struct node *map, shoal_service_t *service);
+void settle_groups(struct load *load); /* groups.c: behind the services, which name theirs */
 void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);
 void settle_networks(struct load *load); /* those in use, into the spec */

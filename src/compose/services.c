@@ -224,6 +224,8 @@ static const struct key service_x_keys[] = {
      .doc =
          "So many of the containers that wait for their start (for a dependency, or in backoff) are kept parked just "
          "before *execve*(2): their start is then one wake-up. Default: 0."},
+    {"group", .read = read_group_name, .form = "text",
+     .doc = "The group of *x-shoal.groups* whose limits it shares with all others in it."},
     {"net", .read = read_net, .section = &net_section, .form = "mapping", .doc = "How fast its link is."},
     {"profile", .read = read_nothing, .form = "text",
      .doc = "The limits of the profile of that name; what the service says itself goes before them, key by key."},
@@ -488,6 +490,7 @@ static void read_service(struct load *load, const struct place *at, const struct
     service->name = keep(load, at->word);
     service->at = place_position(load, at);
     service->replicas = 1;
+    service->group = SHOAL_NO_GROUP;
     service->stop_signal = 15;
     service->stop_grace_ms = 10000;
     service->no_new_privileges = true;

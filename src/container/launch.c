@@ -32,7 +32,11 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
 
 static int cgroup_enter(struct container *c, shoal_error_t *err)
 {
-    int code = cgroup_create(c->cgroups, c->name, c->limits, on_cgroup_event, c, &c->cgroup, err);
+    const char *group = c->service->group != SHOAL_NO_GROUP ? c->spec->groups[c->service->group].name : NULL;
+    AUTO_FREE char *name = group != NULL ? base_format("%s/%s", group, c->name) : base_format("%s", c->name);
+    if (name == NULL)
+        return shoal_fail(err, -ENOMEM, "cgroup");
+    int code = cgroup_create(c->cgroups, name, c->limits, on_cgroup_event, c, &c->cgroup, err);
     return code < 0 ? code : 1;
 }
 

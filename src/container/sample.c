@@ -12,6 +12,7 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     out->service = c->service->name;
     out->container = c->name;
     out->id = c->id;
+    out->group = c->service->group == SHOAL_NO_GROUP ? NULL : c->spec->groups[c->service->group].name;
     out->state = container_state_name(state);
     out->final = false;
     out->frozen = c->frozen_since_usec != 0;

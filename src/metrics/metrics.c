@@ -196,8 +196,12 @@ int metrics_open(struct metrics **out, uv_loop_t *loop, const struct metrics_sou
     m->parts_open = 3;
     (void)uv_timer_start(&m->timer, on_tick, options->interval_ms, options->interval_ms);
     uv_unref((uv_handle_t *)&m->timer); /* a loop that has nothing else to do may end */
-    m->subscriber = (shoal_subscriber_t){
-        .data = m, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet, .on_host = on_host};
+    m->subscriber = (shoal_subscriber_t){.data = m,
+                                         .on_event = on_event,
+                                         .on_sample = on_sample,
+                                         .on_group = on_sample,
+                                         .on_fleet = on_fleet,
+                                         .on_host = on_host};
     m->source.subscribe(supervisor, &m->subscriber);
     *out = m;
     return 0;

@@ -354,11 +354,13 @@ static void put_memory(struct json *json, const shoal_sample_t *sample)
     close_object(json, mark);
 }
 
+/* A group's own sample is one without a container. */
 void ndjson_sample(struct text *out, const shoal_sample_t *sample)
 {
     struct json json = {.out = out};
-    begin(&json, sample->time_usec, "container");
+    begin(&json, sample->time_usec, sample->container != NULL ? "container" : "group");
     json_string(&json, "project", sample->project);
+    json_string(&json, "group", sample->group);
     json_string(&json, "service", sample->service);
     json_string(&json, "container", sample->container);
     json_string(&json, "id", sample->id);

@@ -6,32 +6,47 @@
 
 /* The keys of the fleet that need one controller. */
 struct need {
-    const char *service, *key;
+    const char *where, *service, *key; /* where: what stands before the service; "" for a group */
     const shoal_position_t *at;
     size_t count;
 };
 
-static void add_need(struct need *need, const char *service, const char *key, const shoal_position_t *at)
+static void add_need(struct need *need, const char *where, const char *service, const char *key,
+                     const shoal_position_t *at)
 {
     if (need->count++ == 0) {
+        need->where = where;
         need->service = service;
         need->key = key;
         need->at = at;
     }
 }
 
+static void collect_group(const shoal_limits_t *limits, const char *name, struct need needs[CGROUP_CONTROLLER_COUNT])
+{
+    for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++)
+        if (limits->items[kind].set)
+            add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], "", name, limits->items[kind].key,
+                     &limits->items[kind].at);
+    for (size_t k = 0; k < limits->device_count; k++)
+        add_need(&needs[CGROUP_IO], "", name, "blkio_config", &limits->devices[k].at);
+}
+
 static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLER_COUNT])
 {
+    collect_group(&spec->budget, "x-shoal.budget", needs);
+    for (size_t i = 0; i < spec->group_count; i++)
+        collect_group(&spec->groups[i].limits, "x-shoal.groups", needs);
     for (size_t i = 0; i < spec->service_count; i++) {
         const shoal_service_t *service = &spec->services[i];
         for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++) {
             const shoal_limit_t *limit = &service->limits.items[kind];
             if (limit->set)
-                add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], service->name, limit->key,
-                         &limit->at);
+                add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], "services.", service->name,
+                         limit->key, &limit->at);
         }
         for (size_t k = 0; k < service->limits.device_count; k++)
-            add_need(&needs[CGROUP_IO], service->name, "blkio_config", &service->limits.devices[k].at);
+            add_need(&needs[CGROUP_IO], "services.", service->name, "blkio_config", &service->limits.devices[k].at);
     }
 }
 
@@ -91,15 +106,14 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
         struct place place = place_of(need->at);
         const char *name = cgroup_controller_name(controller), *why = cgroup_root_why_not(s->cgroups, controller);
         if (s->spec->degrade) {
-            supervisor_message(s, SHOAL_WARNING,
-                               "%sservices.%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade",
-                               place.text, need->service, need->key, more, name, why);
+            supervisor_message(s, SHOAL_WARNING, "%s%s%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade",
+                               place.text, need->where, need->service, need->key, more, name, why);
         } else {
             code = shoal_refuse(
                 err, -ENOTSUP,
-                "%sservices.%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
+                "%s%s%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
                 "it, or go on without by x-shoal: {degrade: true}",
-                place.text, need->service, need->key, more, name, why);
+                place.text, need->where, need->service, need->key, more, name, why);
             supervisor_message(s, SHOAL_ERROR, "%s", err->text);
         }
     }

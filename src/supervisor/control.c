@@ -12,6 +12,7 @@ struct control {
     struct control *next;
     shoal_supervisor_t *boss;
     shoal_control_t wanted;
+    int group;          /* SHOAL_NO_GROUP: all of them */
     size_t first, last; /* the members it is about, as far as they belong to the fleet */
     size_t waiting;     /* parts, and one for the walk */
     shoal_outcome_t outcome;
@@ -165,7 +166,9 @@ bool control_walk(shoal_supervisor_t *s)
             controls->next = control->first;
         while (controls->next < control->last) {
             struct member *member = &s->members[controls->next++];
-            if (member->container != NULL && !member->closing)
+            int group = s->spec->services[member->service].group;
+            bool meant = control->group == SHOAL_NO_GROUP || groups_contains(s->spec, control->group, group);
+            if (meant && member->container != NULL && !member->closing)
                 begin_part(control, member);
             if (base_monotonic_usec() >= until)
                 return true;
@@ -180,12 +183,18 @@ bool control_walk(shoal_supervisor_t *s)
 /* Asking. */
 
 static int find_target(const shoal_supervisor_t *s, const shoal_control_t *wanted, size_t *out_first, size_t *out_last,
-                       shoal_error_t *err)
+                       int *out_group, shoal_error_t *err)
 {
     *out_first = 0;
     *out_last = s->member_count;
+    *out_group = SHOAL_NO_GROUP;
     if (wanted->kind == SHOAL_TARGET_ALL)
         return 0;
+    for (size_t i = 0; i < s->spec->group_count && wanted->kind == SHOAL_TARGET_GROUP; i++)
+        if (strcmp(s->spec->groups[i].name, wanted->name) == 0) {
+            *out_group = (int)i;
+            return 0;
+        }
     for (size_t i = 0; i < s->spec->service_count && wanted->kind == SHOAL_TARGET_SERVICE; i++) {
         const struct group *group = &s->groups[i];
         if (strcmp(s->spec->services[i].name, wanted->name) != 0)
@@ -202,7 +211,10 @@ static int find_target(const shoal_supervisor_t *s, const shoal_control_t *wante
         *out_last = i + 1;
         return 0;
     }
-    return shoal_refuse(err, -ENOENT, "no such %s: %s", wanted->kind == SHOAL_TARGET_SERVICE ? "service" : "container",
+    return shoal_refuse(err, -ENOENT, "no such %s: %s",
+                        wanted->kind == SHOAL_TARGET_SERVICE ? "service"
+                        : wanted->kind == SHOAL_TARGET_GROUP ? "group"
+                                                             : "container",
                         wanted->name);
 }
 
@@ -214,14 +226,21 @@ int shoal_supervisor_control(shoal_supervisor_t *s, const shoal_control_t *wante
     if ((size_t)wanted->action >= SHOAL_ACTION_COUNT || wanted->signal < 0 || wanted->signal > SIGRTMAX)
         return shoal_refuse(err, -EINVAL, "no such action or signal");
     size_t first, last;
-    int code = find_target(s, wanted, &first, &last, err);
+    int group;
+    int code = find_target(s, wanted, &first, &last, &group, err);
     if (code < 0)
         return code;
     struct control *control = calloc(1, sizeof *control + (last - first) * sizeof *control->parts);
     if (control == NULL)
         return shoal_fail(err, -ENOMEM, "%s", shoal_action_name(wanted->action));
-    *control = (struct control){
-        .boss = s, .wanted = *wanted, .first = first, .last = last, .waiting = 1, .cb = cb, .data = data};
+    *control = (struct control){.boss = s,
+                                .wanted = *wanted,
+                                .group = group,
+                                .first = first,
+                                .last = last,
+                                .waiting = 1,
+                                .cb = cb,
+                                .data = data};
     control->wanted.name = NULL; /* the caller's */
     struct control **end = &s->controls.first;
     while (*end != NULL)

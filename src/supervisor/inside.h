@@ -120,7 +120,18 @@ bool gate_is_quiet(
     const shoal_supervisor_t *s); /* nobody waits, and nothing is slowed down: to prepare a start is most of its cost */
 void gate_clear(shoal_supervisor_t *s); /* nobody starts any more */
 
+/* groups.c: the cgroups around those of containers. */
+struct cgroup_tree {
+    struct cgroup **groups; /* owned; per group of the spec */
+    struct cgroup *project; /* NULL: no budget */
+};
+int groups_open(shoal_supervisor_t *s, shoal_error_t *err); /* parents first, each with its limits */
+void groups_close(shoal_supervisor_t *s);
+void groups_sample(shoal_supervisor_t *s);                            /* a record of each, to whoever listens */
+bool groups_contains(const shoal_spec_t *spec, int outer, int group); /* it, or further in */
+
 struct shoal_supervisor {
+    struct cgroup_tree tree;
     uv_loop_t *loop;
     const shoal_spec_t *spec;
     shoal_supervisor_options_t options;

@@ -15,7 +15,7 @@
 
 /* What the whole fleet needs. */
 struct fleet_need {
-    uint64_t sandboxes, endpoints, processes, descriptors, files, watches, polled, namespaces, mounts, memory,
+    uint64_t sandboxes, cgroups, endpoints, processes, descriptors, files, watches, polled, namespaces, mounts, memory,
         neighbours;
 };
 
@@ -86,6 +86,7 @@ static struct fleet_need compute_need(const shoal_supervisor_t *s)
     need.descriptors += OWN_FDS + (uint64_t)s->in_flight_max * START_FDS;
     need.files = need.descriptors + need.sandboxes * SANDBOX_FILES;
     need.namespaces += need.sandboxes;
+    need.cgroups = need.sandboxes + s->spec->group_count;
     need.watches = need.sandboxes * (1u + has_controller(s, CGROUP_MEMORY) + has_controller(s, CGROUP_PIDS));
     need.neighbours = need.endpoints * NEIGHBOURS;
     return need;
@@ -297,7 +298,7 @@ static const struct row {
      "raise sysctl kernel.threads-max"},
     {"pids.max", "tasks below the cgroup that shoal was given", offsetof(struct fleet_need, processes),
      read_cgroup_pids, "raise pids.max of that cgroup (TasksMax= of the unit)"},
-    {"cgroup.max.descendants", "cgroups below the one that shoal was given", offsetof(struct fleet_need, sandboxes),
+    {"cgroup.max.descendants", "cgroups below the one that shoal was given", offsetof(struct fleet_need, cgroups),
      read_cgroup_descendants, "raise cgroup.max.descendants"},
     {"fs.inotify.max_user_instances", "inotify descriptors of root", SIZE_MAX, read_instances,
      "raise sysctl fs.inotify.max_user_instances"},

@@ -72,6 +72,7 @@ static void publish_host(shoal_supervisor_t *s)
 static void finish(shoal_supervisor_t *s)
 {
     s->sampling = false;
+    groups_sample(s);
     publish_fleet(s);
     publish_host(s);
     culprits_round_over(s->culprits);

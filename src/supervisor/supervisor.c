@@ -235,6 +235,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = check_controllers(s, err);
     if (code == 0)
+        code = groups_open(s, err);
+    if (code == 0)
         code = check_rates(s, err);
     if (code == 0) /* behind the leftovers: what they held is free again */
         code = check_limits(s, NULL, NULL, err);
@@ -321,6 +323,7 @@ static void close_cgroups(void *data)
 {
     shoal_supervisor_t *s = data;
     s->net = NULL;
+    groups_close(s);
     if (s->cgroups != NULL)
         cgroup_root_close(s->cgroups, close_culprits, s);
     else

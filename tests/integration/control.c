@@ -1,6 +1,6 @@
 /* Supervises a fleet as `shoal up` does and does what it is told, so that the tests reach every request of the library:
  *   control up -f FILE --root DIR --run DIR
- * A line of stdin is a request: NUMBER ACTION container|service|all NAME|- SIGNAL GRACE_MS. Its outcome, all events and, each
+ * A line of stdin is a request: NUMBER ACTION container|service|group|all NAME|- SIGNAL GRACE_MS. Its outcome, all events and, each
  * 100 ms, all samples are JSON lines on stdout. SIGUSR1 pauses everything, SIGUSR2 thaws it; SIGINT and SIGTERM end it. */
 #include <errno.h>
 #include <shoal.h>
@@ -129,6 +129,7 @@ static void take_line(struct app *app, const char *line)
     control.grace_ms = grace_ms;
     control.kind = strcmp(kind, "container") == 0 ? SHOAL_TARGET_CONTAINER
                    : strcmp(kind, "service") == 0 ? SHOAL_TARGET_SERVICE
+                   : strcmp(kind, "group") == 0   ? SHOAL_TARGET_GROUP
                                                   : SHOAL_TARGET_ALL;
     ask(app, number, &control);
 }

@@ -162,6 +162,7 @@ static shoal_sample_t empty_sample(void)
     sample.id = "ab12";
     sample.state = "running";
     sample.frozen = false;
+    sample.group = NULL;
     return sample;
 }
 

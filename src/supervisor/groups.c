@@ -1,0 +1,96 @@
+/* Groups and the budget: cgroups around those of containers, made before the first start. */
+#include <errno.h>
+#include <string.h>
+
+#include "cgroup/cgroup.h"
+#include "supervisor/inside.h"
+
+static bool has_any(const shoal_limits_t *limits)
+{
+    bool any = limits->device_count > 0;
+    for (int i = 0; i < SHOAL_LIMIT_COUNT; i++)
+        any |= limits->items[i].set;
+    return any;
+}
+
+static int make_one(shoal_supervisor_t *s, size_t index, shoal_error_t *err)
+{
+    const shoal_group_t *group = &s->spec->groups[index];
+    struct cgroup_limits *limits = NULL;
+    int code = cgroup_limits_new(&limits, s->cgroups, &group->limits, NULL, NULL, err);
+    if (code < 0)
+        return shoal_within(err, "group %s", group->name);
+    code = cgroup_make_group(s->cgroups, group->name, limits, &s->tree.groups[index], err);
+    cgroup_limits_unref(limits);
+    return code;
+}
+
+int groups_open(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    s->tree.groups = calloc(s->spec->group_count + 1, sizeof(struct cgroup *));
+    if (s->tree.groups == NULL)
+        return shoal_fail(err, -ENOMEM, "groups");
+    int code = 0;
+    if (has_any(&s->spec->budget)) {
+        struct cgroup_limits *limits = NULL;
+        code = cgroup_limits_new(&limits, s->cgroups, &s->spec->budget, NULL, NULL, err);
+        if (code == 0)
+            code = cgroup_limit_project(s->cgroups, limits, &s->tree.project, err);
+        cgroup_limits_unref(limits);
+    }
+    for (size_t i = 0; i < s->spec->group_count && code == 0; i++)
+        code = make_one(s, i, err);
+    return code;
+}
+
+void groups_close(shoal_supervisor_t *s)
+{
+    for (size_t i = 0; s->tree.groups != NULL && i < s->spec->group_count; i++)
+        cgroup_free_group(s->tree.groups[i]);
+    cgroup_free_group(s->tree.project);
+    free(s->tree.groups);
+    s->tree = (struct cgroup_tree){0};
+}
+
+bool groups_contains(const shoal_spec_t *spec, int outer, int group)
+{
+    while (group != SHOAL_NO_GROUP && group != outer)
+        group = spec->groups[group].parent;
+    return group == outer;
+}
+
+static void publish(shoal_supervisor_t *s, const shoal_sample_t *sample)
+{
+    for (shoal_subscriber_t *at = s->subscribers, *next; at != NULL; at = next) {
+        next = at->next;
+        if (at->on_group != NULL)
+            at->on_group(at->data, sample);
+    }
+}
+
+static void sample_one(shoal_supervisor_t *s, struct cgroup *cgroup, const char *name)
+{
+    if (cgroup == NULL)
+        return;
+    shoal_sample_t sample;
+    memset(&sample, 0xff, sizeof sample); /* SHOAL_ABSENT */
+    sample.time_usec = base_realtime_usec();
+    sample.project = s->spec->project;
+    sample.group = name;
+    sample.service = sample.container = sample.id = sample.state = NULL;
+    sample.final = sample.frozen = false;
+    cgroup_read_sample(cgroup, &sample);
+    publish(s, &sample);
+}
+
+void groups_sample(shoal_supervisor_t *s)
+{
+    bool wanted = false;
+    for (const shoal_subscriber_t *at = s->subscribers; at != NULL; at = at->next)
+        wanted |= at->on_group != NULL;
+    if (!wanted || s->tree.groups == NULL)
+        return;
+    sample_one(s, s->tree.project, "/");
+    for (size_t i = 0; i < s->spec->group_count; i++)
+        sample_one(s, s->tree.groups[i], s->spec->groups[i].name);
+}

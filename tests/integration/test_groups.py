@@ -1,0 +1,133 @@
+"""x-shoal.groups and x-shoal.budget: directories around those of the containers, what is said of them, what their limits do."""
+import os
+import subprocess
+
+import pytest
+
+import shoal
+from shoal import wait_for
+from test_control import CONTROL, Controlled
+
+HEAD = ("name: demo\nx-shoal:\n  degrade: true\n  pool: 0\n  groups:\n    browsers: {}\n    important/containers: {}\nservices:\n")
+
+
+def service(name, group="", script="sleep 1000", extra=""):
+    x = f"    x-shoal: {{group: {group}}}\n" if group else ""
+    return (f"  {name}:\n    image: builtin:busybox\n    network_mode: none\n    command: [sh, -c, '{script}']\n{x}{extra}")
+
+
+FLEET = service("a", "browsers") + service("b", "important/containers", extra="    deploy: {replicas: 2}\n") + service("c")
+NAMES = ("demo-a-1", "demo-b-1", "demo-b-2", "demo-c-1")
+
+
+def project_of(started):
+    return os.path.dirname(started.cgroup_of("demo-c-1"))
+
+
+def start(fleet, text=HEAD + FLEET, **keywords):
+    started = fleet(text, "--interval", "100ms", **keywords)
+    for name in NAMES:
+        started.wait_event("start", container=name)
+    return started
+
+
+def test_each_in_its_directory(fleet):
+    started = start(fleet)
+    project = project_of(started)
+    assert started.cgroup_of("demo-a-1") == f"{project}/browsers/demo-a-1"
+    assert started.cgroup_of("demo-b-2") == f"{project}/important/containers/demo-b-2"
+    started.stop()
+    assert not os.path.exists(project)
+
+
+def test_records(fleet):
+    burns = service("a", "browsers", "while :; do :; done")
+    started = start(fleet, HEAD + burns + FLEET.split("\n", 5)[5])
+    for group in ("browsers", "important", "important/containers"):
+        assert "usage_usec" in started.wait_record("group", group=group, project="demo")["cpu"]
+    assert started.wait_record("container", container="demo-a-1")["group"] == "browsers"
+    assert started.wait_record("container", container="demo-b-1")["group"] == "important/containers"
+    assert "group" not in started.wait_record("container", container="demo-c-1")
+    busy = started.wait_record("group", group="browsers", check=lambda r: r["cpu"]["usage_usec"] > 100_000)
+    idle = started.wait_record("group", group="important", since=started.mark())
+    again = started.wait_record("group", group="browsers", check=lambda r: r["cpu"]["usage_usec"] > busy["cpu"]["usage_usec"])
+    member = started.wait_record("container", container="demo-a-1", since=started.mark())
+    assert idle["cpu"]["usage_usec"] < again["cpu"]["usage_usec"]
+    assert member["cpu"]["usage_usec"] >= again["cpu"]["usage_usec"] - 50_000  # the sum of one is that one
+    started.stop()
+
+
+def test_a_killed_supervisor_leaves_nothing_for_the_next(fleet):
+    started = start(fleet)
+    project = project_of(started)
+    started.kill()
+    again = start(fleet, HEAD.replace("important/containers", "other") + service("a", "other") + service("c") +
+                  service("b", "other", extra="    deploy: {replicas: 2}\n"), folder=started.folder)
+    for name in NAMES:
+        again.wait_message(f"{name}: left by a supervisor that was killed")
+    assert sorted(e for e in os.listdir(project) if os.path.isdir(f"{project}/{e}")) == ["browsers", "demo-c-1", "other"]
+    again.stop()
+    assert not os.path.exists(project)
+
+
+def test_requests_to_a_group(fleet):
+    it = Controlled(lambda text, **keywords: fleet(HEAD + FLEET, **keywords), "")
+    for name in NAMES:
+        it.fleet.wait_event("start", container=name)
+    answer = it.ask("pause", "important", kind="group")
+    assert (answer["done"], answer["count"]) == (2, 2)
+    assert {event["container"] for event in it.fleet.events("pause")} == {"demo-b-1", "demo-b-2"}
+    assert it.ask("restart", "important/containers", kind="group")["done"] == 2
+    assert it.answer(it.send("stop", "nosuch", kind="group"))["error"] == "no such group: nosuch"
+    assert it.ask("kill", "browsers", kind="group") == "done"
+    it.fleet.stop()
+
+
+def test_errors(fleet_folder):
+    file = fleet_folder / "bad.yaml"
+    file.write_text("name: demo\nx-shoal: {groups: {a.b: {}, demo-a-1: {}, ww: {image: x, mem_limit: 1}}, budget: {ulimits: {}}}\nservices:\n" +
+                    service("a", "nosuch") + service("b", extra="    container_name: ww\n"))
+    ran = shoal.run("up", "-f", file)
+    assert ran.returncode == 2
+    for words in ("2:20: x-shoal.groups.a.b: \"a.b\" is no path of a group", "2:48: x-shoal.groups.ww.image: is no limit of a group",
+                  "4:3: services.a: a group and a container would both be \"demo-a-1\"",
+                  "services.b: a group and a container would both be \"ww\"",
+                  "2:58: x-shoal.groups.ww.mem_limit: 1 bytes are too little", "x-shoal.budget.ulimits: is no limit of a group",
+                  "x-shoal.group: there is no group \"nosuch\" in x-shoal.groups"):
+        assert words in ran.stderr, ran.stderr
+
+
+def test_a_host_without_controllers(fleet_folder):
+    if shoal.controllers() >= {"memory"}:
+        pytest.skip("this host has them")
+    file = fleet_folder / "fleet.yaml"
+    file.write_text("name: demo\nx-shoal: {groups: {w: {mem_limit: 64m}}}\nservices:\n" + service("a", "w"))
+    ran = shoal.run("preflight", "-f", file)
+    assert ran.returncode == 2 and "fleet.yaml:2:24: x-shoal.groups.mem_limit: needs the memory controller" in ran.stderr, ran.stderr
+
+
+LIMITED = ("name: demo\nx-shoal:\n  budget: {mem_limit: 300m, pids_limit: 200}\n  groups:\n    browsers: {mem_limit: 64m, cpus: 0.5}\n"
+           "services:\n")
+
+
+@pytest.mark.needs_controllers
+def test_limits(fleet):
+    eat = "until dd if=/dev/zero of=/tmp/x bs=1M count=100 2>/dev/null; do :; done; sleep 1000"
+    started = fleet(LIMITED + service("a", "browsers", eat, "    tmpfs: [/tmp]\n") + service("b", "browsers"), "--interval", "200ms")
+    started.wait_event("start", container="demo-b-1")
+    died = started.wait_event("die", container="demo-a-1", timeout=30)
+    assert died["cause"] == "oom" and died["oom"]["level"] == "group", died
+    project = os.path.dirname(os.path.dirname(started.cgroup_of("demo-b-1")))
+    values = {name: open(f"{project}/{name}").read().strip()
+              for name in ("memory.max", "pids.max", "browsers/memory.max", "browsers/cpu.max", "browsers/cgroup.controllers")}
+    assert values.pop("browsers/cgroup.controllers").split() >= ["cpu"]
+    assert values == {"memory.max": str(300 << 20), "pids.max": "200", "browsers/memory.max": str(64 << 20),
+                      "browsers/cpu.max": "50000 100000"}
+    assert started.wait_record("group", group="browsers")["memory"]["max"] == 64 << 20
+    assert started.wait_record("group", group="/")["memory"]["max"] == 300 << 20
+    folder = started.folder
+    started.kill()
+    again = fleet("name: demo\nx-shoal: {pool: 0}\nservices:\n" + service("b"), folder=folder)
+    again.wait_event("start", since=1)
+    assert open(os.path.dirname(again.cgroup_of("demo-b-1")) + "/memory.max").read().strip() == "max"  # no budget is left over
+    again.stop()
