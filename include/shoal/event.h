@@ -79,6 +79,7 @@ typedef struct shoal_event {
     shoal_event_kind_t kind;
     /* The container, NULL where it is of none; all texts are valid during the call only. */
     const char *project, *service, *container, *id;
+    const char *group;  /* the container's, its path; NULL none */
     pid_t pid;          /* its first process, in the supervisor's pid namespace; 0 none */
     uint64_t took_usec; /* START: from the decision to execve */
     /* DIE, STOP */

@@ -62,6 +62,7 @@ void container_publish(struct container *c, shoal_event_kind_t kind, shoal_event
 {
     event->kind = kind;
     event->service = c->service->name;
+    event->group = c->service->group == SHOAL_NO_GROUP ? NULL : c->spec->groups[c->service->group].name;
     event->container = c->name;
     event->id = c->id;
     event->pid = c->pid;

@@ -118,6 +118,13 @@ static void on_sample(void *data, const shoal_sample_t *sample)
     tally_sample(c->tally, sample, sample->final ? NULL : c->under_way);
 }
 
+static void on_group(void *data, const shoal_sample_t *sample)
+{
+    struct collector *c = data;
+    if (c->under_way != NULL)
+        snapshot_add_group(c->under_way, sample);
+}
+
 static void finish(struct collector *c)
 {
     struct snapshot *snapshot = c->under_way;
@@ -163,7 +170,8 @@ int collector_open(struct collector **out, uv_loop_t *loop, const struct metrics
     (void)uv_timer_init(loop, &c->turn);
     c->turn.data = c;
     c->parts_open = 2;
-    c->subscriber = (shoal_subscriber_t){.data = c, .on_event = on_event, .on_sample = on_sample, .on_fleet = on_fleet};
+    c->subscriber = (shoal_subscriber_t){
+        .data = c, .on_event = on_event, .on_sample = on_sample, .on_group = on_group, .on_fleet = on_fleet};
     c->source.subscribe(supervisor, &c->subscriber);
     *out = c;
     return 0;

@@ -327,6 +327,7 @@ void ndjson_event(struct text *out, const shoal_event_t *event)
     json_uint(&json, "seq", event->seq);
     json_string(&json, "event", shoal_event_name(event->kind));
     json_string(&json, "project", event->project);
+    json_string(&json, "group", event->group);
     json_string(&json, "service", event->service);
     json_string(&json, "container", event->container);
     json_string(&json, "id", event->id);

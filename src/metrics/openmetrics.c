@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum source { SOURCE_CONTAINER, SOURCE_FLEET, SOURCE_SELF };
+enum source { SOURCE_CONTAINER, SOURCE_GROUP, SOURCE_FLEET, SOURCE_SELF };
 enum value {
     VALUE_COUNT,   /* an uint64_t as it is; SHOAL_ABSENT: no line */
     VALUE_USEC,    /* an uint64_t of microseconds, written as seconds */
@@ -36,6 +36,8 @@ struct family {
 
 #define CONTAINER(name, type, unit, value, help, offset) \
     {name, type, unit, help, SOURCE_CONTAINER, value, 1, {{offset, NULL}}}
+#define GROUP(name, type, unit, value, help, offset) \
+    {name, type, unit, help, SOURCE_GROUP, value, 1, {{offset, NULL}}}
 #define PRESSURE(name, help, offset) CONTAINER(name, "counter", "seconds", VALUE_USEC, help, offset)
 
 static const struct family families[] = {
@@ -85,6 +87,17 @@ static const struct family families[] = {
         {SAMPLE(pressure.cpu.some_avg10), "resource=\"cpu\",kind=\"some\""}, {SAMPLE(pressure.cpu.full_avg10), "resource=\"cpu\",kind=\"full\""},
         {SAMPLE(pressure.memory.some_avg10), "resource=\"memory\",kind=\"some\""}, {SAMPLE(pressure.memory.full_avg10), "resource=\"memory\",kind=\"full\""},
         {SAMPLE(pressure.io.some_avg10), "resource=\"io\",kind=\"some\""}, {SAMPLE(pressure.io.full_avg10), "resource=\"io\",kind=\"full\""}}},
+    GROUP("shoal_group_cpu_usage_seconds", "counter", "seconds", VALUE_USEC, "CPU time used in a group; group / is the project.", SAMPLE(cpu.usage_usec)),
+    GROUP("shoal_group_cpu_throttled_seconds", "counter", "seconds", VALUE_USEC, "Time for which its own cpu.max stopped it.", SAMPLE(cpu.throttled_usec)),
+    GROUP("shoal_group_memory_usage_bytes", "gauge", "bytes", VALUE_COUNT, "Memory in use, page cache included.", SAMPLE(memory.current)),
+    GROUP("shoal_group_memory_working_set_bytes", "gauge", "bytes", VALUE_COUNT, "Memory in use without page cache that was not used of late.", ROW(working_set_bytes)),
+    GROUP("shoal_group_memory_limit_bytes", "gauge", "bytes", VALUE_COUNT, "Its own memory.max; absent when there is no limit.", SAMPLE(memory.max)),
+    GROUP("shoal_group_oom_events", "counter", NULL, VALUE_COUNT, "Processes that the kernel killed in it for lack of memory.", SAMPLE(memory.events.oom_kill)),
+    GROUP("shoal_group_tasks", "gauge", NULL, VALUE_COUNT, "Tasks.", SAMPLE(pids.current)),
+    GROUP("shoal_group_tasks_limit", "gauge", NULL, VALUE_COUNT, "Its own pids.max; absent when there is no limit.", SAMPLE(pids.max)),
+    {"shoal_group_pressure_waiting_seconds", "counter", "seconds", "Time for which some task in it waited.", SOURCE_GROUP, VALUE_USEC, 3, {
+        {SAMPLE(pressure.cpu.some_total), "resource=\"cpu\""}, {SAMPLE(pressure.memory.some_total), "resource=\"memory\""},
+        {SAMPLE(pressure.io.some_total), "resource=\"io\""}}},
     {"shoal_fleet_containers", "gauge", NULL, "Containers of the fleet by state.", SOURCE_FLEET, VALUE_COUNT, 5, {
         {FLEET(running), "state=\"running\""}, {FLEET(paused), "state=\"paused\""}, {FLEET(starting), "state=\"starting\""},
         {FLEET(backoff), "state=\"backoff\""}, {FLEET(exited), "state=\"exited\""}}},
@@ -207,7 +220,9 @@ static void put_labels(struct text *out, const struct family *family, const stru
 static void put_row(struct text *out, const struct family *family, const struct snapshot *snapshot, size_t index,
                     enum openmetrics_dialect dialect, bool *headed)
 {
-    const struct snapshot_row *row = family->source == SOURCE_CONTAINER ? &snapshot->rows[index] : NULL;
+    const struct snapshot_row *row = family->source == SOURCE_CONTAINER ? &snapshot->rows[index]
+                                     : family->source == SOURCE_GROUP   ? &snapshot->groups[index]
+                                                                        : NULL;
     const void *record = row != NULL ? (const void *)row : snapshot;
     const char *own = row != NULL ? row->who->labels : family->source == SOURCE_FLEET ? snapshot->fleet_labels : NULL;
     for (size_t i = 0; i < family->count; i++) {
@@ -230,7 +245,10 @@ static void put_row(struct text *out, const struct family *family, const struct 
 
 static size_t count_rows(const struct snapshot *snapshot, enum source source)
 {
-    return source == SOURCE_CONTAINER ? snapshot->count : source == SOURCE_FLEET ? snapshot->fleet_labels != NULL : 1;
+    return source == SOURCE_CONTAINER ? snapshot->count
+           : source == SOURCE_GROUP   ? snapshot->group_count
+           : source == SOURCE_FLEET   ? snapshot->fleet_labels != NULL
+                                      : 1;
 }
 
 bool openmetrics_render(const struct snapshot *snapshot, enum openmetrics_dialect dialect,

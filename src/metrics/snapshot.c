@@ -101,11 +101,13 @@ static void add_label(struct text *out, const char *name, const char *value)
     text_add(out, "\"", 1);
 }
 
-static struct identity *identity_new(const char *project, const char *service, const char *name, const char *id)
+static struct identity *identity_new(const char *project, const char *group, const char *service, const char *name,
+                                     const char *id)
 {
     struct identity *who = calloc(1, sizeof *who);
     struct text labels = {0};
     add_label(&labels, "project", project);
+    add_label(&labels, "group", group);
     add_label(&labels, "service", service);
     add_label(&labels, "name", name);
     char *text = text_take(&labels), *own_id = base_format("%s", id != NULL ? id : "");
@@ -142,7 +144,10 @@ void snapshot_drop(struct snapshot *snapshot)
         return;
     for (size_t i = 0; i < snapshot->count; i++)
         identity_drop(snapshot->rows[i].who);
+    for (size_t i = 0; i < snapshot->group_count; i++)
+        identity_drop(snapshot->groups[i].who);
     free(snapshot->rows);
+    free(snapshot->groups);
     free(snapshot->fleet_labels);
     free(snapshot);
 }
@@ -165,19 +170,48 @@ void snapshot_copy_fleet(struct snapshot *snapshot, const struct snapshot *from)
     snapshot->fleet = from->fleet;
 }
 
-static struct snapshot_row *add_row(struct snapshot *snapshot)
+static struct snapshot_row *grow(struct snapshot *snapshot, struct snapshot_row **rows, size_t *count, size_t *room)
 {
-    if (snapshot->count == snapshot->room) {
-        size_t room = snapshot->room > 0 ? 2 * snapshot->room : 64;
-        struct snapshot_row *rows = reallocarray(snapshot->rows, room, sizeof *rows);
-        if (rows == NULL) {
+    if (*count == *room) {
+        size_t wanted = *room > 0 ? 2 * *room : 64;
+        struct snapshot_row *grown = reallocarray(*rows, wanted, sizeof *grown);
+        if (grown == NULL) {
             snapshot->failed = true;
             return NULL;
         }
-        snapshot->rows = rows;
-        snapshot->room = room;
+        *rows = grown;
+        *room = wanted;
     }
-    return &snapshot->rows[snapshot->count++];
+    return &(*rows)[(*count)++];
+}
+
+static struct snapshot_row *add_row(struct snapshot *snapshot)
+{
+    return grow(snapshot, &snapshot->rows, &snapshot->count, &snapshot->room);
+}
+
+static void put_working_set(struct snapshot_row *row)
+{
+    uint64_t current = row->sample.memory.current, inactive = row->sample.memory.inactive_file;
+    bool known = current != SHOAL_ABSENT && inactive != SHOAL_ABSENT;
+    row->working_set_bytes = !known ? SHOAL_ABSENT : current > inactive ? current - inactive : 0;
+}
+
+void snapshot_add_group(struct snapshot *snapshot, const shoal_sample_t *sample)
+{
+    struct identity *who = identity_new(sample->project, sample->group, NULL, NULL, NULL);
+    struct snapshot_row *row = who != NULL
+                                   ? grow(snapshot, &snapshot->groups, &snapshot->group_count, &snapshot->group_room)
+                                   : NULL;
+    if (row == NULL) {
+        snapshot->failed = true;
+        if (who != NULL)
+            identity_drop(who);
+        return;
+    }
+    *row = (struct snapshot_row){.who = who, .sample = *sample};
+    row->sample.project = row->sample.group = NULL; /* valid during the call only */
+    put_working_set(row);
 }
 
 /* The tally */
@@ -248,8 +282,8 @@ static void end_run(struct entry *entry)
 
 /* Find it or make it. A name that was destroyed and comes back goes on where it was: one series cannot stand twice in an
  * exposition. */
-static struct entry *get_entry(struct tally *tally, const char *project, const char *service, const char *name,
-                               const char *id)
+static struct entry *get_entry(struct tally *tally, const char *project, const char *group, const char *service,
+                               const char *name, const char *id)
 {
     AUTO_FREE char *key = base_format("%s/%s", project != NULL ? project : "", name);
     if (key == NULL)
@@ -259,7 +293,7 @@ static struct entry *get_entry(struct tally *tally, const char *project, const c
         entry = entry->next;
     if (entry != NULL && (id == NULL || strcmp(entry->who->id, id) == 0))
         return entry;
-    struct identity *who = identity_new(project, service, name, id);
+    struct identity *who = identity_new(project, group, service, name, id);
     if (who == NULL)
         return NULL;
     if (entry != NULL) {
@@ -310,7 +344,7 @@ void tally_event(struct tally *tally, const shoal_event_t *event)
 {
     if (event->container == NULL)
         return;
-    struct entry *entry = get_entry(tally, event->project, event->service, event->container, event->id);
+    struct entry *entry = get_entry(tally, event->project, event->group, event->service, event->container, event->id);
     if (entry == NULL)
         return; /* out of memory: the next event or sample makes it */
     entry->seen_usec = event->time_usec;
@@ -360,9 +394,7 @@ static void put_row(const struct tally *tally, struct entry *entry, struct snaps
             value = SHOAL_ABSENT;
         *field_of(&row->sample, i) = value;
     }
-    uint64_t current = row->sample.memory.current, inactive = row->sample.memory.inactive_file;
-    bool known = current != SHOAL_ABSENT && inactive != SHOAL_ABSENT;
-    row->working_set_bytes = !known ? SHOAL_ABSENT : current > inactive ? current - inactive : 0;
+    put_working_set(row);
     shoal_pressure_line_t *lines[3] = {&row->sample.pressure.cpu, &row->sample.pressure.memory,
                                        &row->sample.pressure.io};
     for (size_t i = 0; i < COUNT(lines); i++) {
@@ -373,7 +405,8 @@ static void put_row(const struct tally *tally, struct entry *entry, struct snaps
 
 void tally_sample(struct tally *tally, const shoal_sample_t *sample, struct snapshot *into)
 {
-    struct entry *entry = get_entry(tally, sample->project, sample->service, sample->container, sample->id);
+    struct entry *entry = get_entry(tally, sample->project, sample->group, sample->service, sample->container,
+                                    sample->id);
     if (entry == NULL) {
         if (into != NULL)
             into->failed = true;

@@ -31,13 +31,16 @@ struct snapshot {
     uint64_t time_usec; /* monotonic, of its end */
     size_t count, room;
     struct snapshot_row *rows; /* owned */
-    bool failed;               /* memory ran out: rows are missing */
-    char *fleet_labels;        /* owned: project="..."; NULL: no fleet sample */
+    size_t group_count, group_room;
+    struct snapshot_row *groups; /* owned: their labels and samples alone; counters begin with the fleet */
+    bool failed;                 /* memory ran out: rows are missing */
+    char *fleet_labels;          /* owned: project="..."; NULL: no fleet sample */
     shoal_fleet_sample_t fleet;
     struct self_sample self;
 };
 struct snapshot *snapshot_share(struct snapshot *snapshot);
 void snapshot_drop(struct snapshot *snapshot); /* NULL is fine */
+void snapshot_add_group(struct snapshot *snapshot, const shoal_sample_t *sample);
 void snapshot_set_fleet(struct snapshot *snapshot, const shoal_fleet_sample_t *fleet);
 void snapshot_copy_fleet(struct snapshot *snapshot, const struct snapshot *from);
 

@@ -57,7 +57,7 @@ static void free_tree(struct node *node)
 {
     while (node != NULL) {
         struct node *next = node->next;
-        free_tree(node->children); /* four levels at most */
+        free_tree(node->children); /* as deep as groups lie in each other */
         free_node(node);
         node = next;
     }
@@ -111,6 +111,19 @@ static struct node *find_container(const struct model *model, const char *key)
     return node;
 }
 
+/* The node of a group, below those that it lies in: "important/containers". */
+static struct node *get_group(struct model *model, struct node *parent, const char *path)
+{
+    enum { DEEPEST = 16 }; /* foreign: no tree without end */
+    for (unsigned depth = 0; parent != NULL && *path != '\0' && depth < DEEPEST; depth++) {
+        size_t count = depth + 1 < DEEPEST ? strcspn(path, "/") : strlen(path);
+        AUTO_FREE char *word = base_format("%.*s", (int)(count < 256 ? count : 256), path);
+        parent = word != NULL ? get_child(model, parent, NODE_GROUP, word) : NULL;
+        path += count + (path[count] == '/');
+    }
+    return parent;
+}
+
 static struct node *get_container(struct model *model, const struct record *record)
 {
     AUTO_FREE char *key = make_key(record);
@@ -121,7 +134,7 @@ static struct node *get_container(struct model *model, const struct record *reco
         return node;
     struct node *parent = get_child(model, NULL, NODE_PROJECT, record_text(record, "project"));
     if (parent != NULL && record_text(record, "group") != NULL)
-        parent = get_child(model, parent, NODE_GROUP, record_text(record, "group"));
+        parent = get_group(model, parent, record_text(record, "group"));
     if (parent != NULL)
         parent = get_child(model, parent, NODE_SERVICE, record_text(record, "service"));
     node = parent != NULL ? node_new(NODE_CONTAINER, record_text(record, "container")) : NULL;

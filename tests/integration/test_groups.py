@@ -1,12 +1,11 @@
 """x-shoal.groups and x-shoal.budget: directories around those of the containers, what is said of them, what their limits do."""
 import os
-import subprocess
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import shoal
-from shoal import wait_for
-from test_control import CONTROL, Controlled
+from test_control import Controlled
 
 HEAD = ("name: demo\nx-shoal:\n  degrade: true\n  pool: 0\n  groups:\n    browsers: {}\n    important/containers: {}\nservices:\n")
 
@@ -81,6 +80,20 @@ def test_requests_to_a_group(fleet):
     assert it.answer(it.send("stop", "nosuch", kind="group"))["error"] == "no such group: nosuch"
     assert it.ask("kill", "browsers", kind="group") == "done"
     it.fleet.stop()
+
+
+def test_openmetrics(fleet_folder):
+    file = fleet_folder / "fleet.yaml"
+    file.write_text(HEAD + service("a", "browsers", "exit 0") + service("b", "important/containers", "exit 0"))
+    ran = shoal.run("up", "-f", file, "--root", fleet_folder / "root", "--run", fleet_folder / "run", "--metrics", "openmetrics",
+                    "--interval", "100ms")
+    assert ran.returncode == 0, ran.stderr
+    last = ran.stdout.split("# EOF\n")[-2]
+    for group in ("browsers", "important", "important/containers"):
+        assert f'shoal_group_cpu_usage_seconds_total{{project="demo",group="{group}"}} ' in last
+    assert 'shoal_container_state{project="demo",group="browsers",service="a",name="demo-a-1",state="' in last
+    families = {family.name for family in text_string_to_metric_families(last + "# EOF\n")}
+    assert {"shoal_group_cpu_usage_seconds", "shoal_group_pressure_waiting_seconds"} <= families
 
 
 def test_errors(fleet_folder):

@@ -53,6 +53,7 @@ static void say_sample(struct fixture *f, unsigned number)
     (void)snprintf(name, sizeof name, "c%u", number);
     shoal_sample_t sample;
     memset(&sample, 0xff, sizeof sample);
+    sample.group = NULL;
     sample.final = false;
     sample.project = sample.service = sample.id = "x";
     sample.container = name;

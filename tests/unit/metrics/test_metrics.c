@@ -51,6 +51,7 @@ static void say_sample(struct fixture *f)
 {
     shoal_sample_t sample;
     memset(&sample, 0xff, sizeof sample);
+    sample.group = NULL;
     sample.time_usec = 0;
     sample.final = false;
     sample.project = sample.service = sample.container = sample.id = sample.state = "x";

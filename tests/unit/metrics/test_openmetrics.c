@@ -12,6 +12,7 @@ static shoal_sample_t make_sample(const char *name, const char *state, uint64_t 
 {
     shoal_sample_t sample;
     memset(&sample, 0xff, sizeof sample); /* SHOAL_ABSENT in every counter */
+    sample.group = NULL;
     sample.time_usec = 1500000;
     sample.project = demo;
     sample.service = "web";
