@@ -171,12 +171,14 @@ def test_starts_and_restarts_while_it_stops(controlled):
         it.ready(name)
         it.send("stop", name)
         it.fleet.wait_event("kill", container=name)
+    mark = it.fleet.mark()
     start, restart = it.send("start", "demo-a-1"), it.send("restart", "demo-b-1", grace_ms=0)
     it.send("stop", "demo-a-1", grace_ms=0)  # overtakes the start
     failed = it.answer(start)
     assert failed["failed"] == 1 and failed["error"] == "demo-a-1: start: overtaken by stop"
     assert it.answer(restart)["done"] == 1
     assert it.order("demo-b-1") == ["create", "start", "kill", "kill", "die", "stop", "start", "restart"]
+    it.ready("demo-b-1", since=mark)
     it.fleet.send(signal.SIGTERM)
     it.fleet.wait_event("kill", container="demo-b-1", count=3)
     os.kill(it.fleet.pid_of("demo-b-1"), signal.SIGKILL)

@@ -119,6 +119,11 @@ static void groups_are_a_level_where_they_are_said(void **state)
     AUTO_FREE char *rows = names(&view);
     assert_string_equal(rows, "p g s c");
     assert_int_equal(view.rows[3].depth, 3);
+    feed(&model, "{\"type\":\"event\",\"event\":\"create\",\"project\":\"p\",\"group\":\"g/inner\",\"service\":\"t\","
+                 "\"container\":\"d\"}");
+    view_update(&view, &model);
+    AUTO_FREE char *nested = names(&view);
+    assert_string_equal(nested, "p g inner t d s c");
     view_fini(&view);
     model_fini(&model);
 }
