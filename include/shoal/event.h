@@ -20,6 +20,7 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_UNPAUSE, /* its tasks run again */
     SHOAL_EVENT_RESTART, /* it runs again because we were asked for it; behind its START */
     SHOAL_EVENT_BACKOFF, /* it waits for its next start */
+    SHOAL_EVENT_UPDATE,  /* its limits were changed while it ran */
     SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
     SHOAL_EVENT_DESTROY, /* nothing of it is left */
     SHOAL_EVENT_NETWORK_CONNECT,
@@ -73,6 +74,12 @@ typedef struct shoal_death {
     size_t output_count;
 } shoal_death_t;
 
+/** One limit of an UPDATE, as the kernel takes it. */
+typedef struct shoal_change {
+    const char *name;      /* the cgroup's file, and what in it: "memory.max", "io.max 8:0" */
+    const char *from, *to; /* "max" where there is no limit */
+} shoal_change_t;
+
 typedef struct shoal_event {
     uint64_t seq;       /* grows by one; never repeats within a run directory */
     uint64_t time_usec; /* since the epoch, UTC */
@@ -112,6 +119,9 @@ typedef struct shoal_event {
     double some_percent;  /* of the time in which some task of the host waited for it */
     const shoal_culprit_t *culprits;
     size_t culprit_count; /* worst first */
+    /* UPDATE */
+    const shoal_change_t *changes;
+    size_t change_count;
 } shoal_event_t;
 
 /** Docker's word for a kind: "start", "health_status", ...; "network connect" is "connect" there. */

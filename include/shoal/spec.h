@@ -161,6 +161,13 @@ typedef struct shoal_deadlines {
     uint64_t output_bytes;             /* of a run */
 } shoal_deadlines_t;
 
+/** A key of the file that a running fleet cannot change, by what it says. */
+typedef struct shoal_fixed {
+    const char *key; /* below the service, or the file: "image", "deploy.replicas" */
+    uint64_t says;   /* a hash; equal for what means the same */
+    shoal_position_t at;
+} shoal_fixed_t;
+
 typedef struct shoal_service {
     char *name;
     shoal_position_t at;
@@ -207,6 +214,9 @@ typedef struct shoal_service {
         uint64_t egress_bits, ingress_bits;
         shoal_position_t at;
     } net;
+
+    size_t fixed_count;
+    shoal_fixed_t *fixed; /* all that was written, but for the limits */
 
     size_t label_count;
     shoal_pair_t *labels;
@@ -257,6 +267,8 @@ typedef struct shoal_spec {
     size_t group_count;
     shoal_group_t *groups; /* parents before their children */
     shoal_limits_t budget; /* x-shoal.budget: of all sandboxes together */
+    size_t fixed_count;
+    shoal_fixed_t *fixed; /* outside of the services */
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

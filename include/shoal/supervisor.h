@@ -69,6 +69,22 @@ SHOAL_API int shoal_supervisor_start(shoal_supervisor_t *s, const char *const *s
 /** Take the fleet down in reverse order: stop signal, grace, kill. A second call with at_once kills without grace. */
 SHOAL_API void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once);
 
+/** What a reload came to. */
+typedef struct shoal_reload {
+    size_t changed; /* running containers whose limits were changed: each gave an UPDATE */
+    size_t failed;  /* running containers that keep what they had; on_message said which and why */
+} shoal_reload_t;
+typedef void (*shoal_reload_cb)(shoal_supervisor_t *s, void *data, const shoal_reload_t *outcome);
+
+/** Change the limits of a fleet that runs, without a restart: what differs between spec and what is in force is written to the
+ *  containers' cgroups and read back. Those that do not run get it at their next start.
+ *  spec: borrowed until the next reload that returns 0, or the end of the supervisor. It names the same services and differs in
+ *  limits alone.  cb: once, from the loop, when all have been asked; may be NULL.
+ *  Returns 0 under way; nothing is changed: -ENOTSUP something else differs or the host lacks what it needs (on_message
+ *  said what and where), -EINVAL the fleet is not up, -EALREADY another one is under way, -ENOMEM. */
+SHOAL_API int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, shoal_reload_cb cb, void *data,
+                                      shoal_error_t *err);
+
 /** Read every container's counters in slices that keep the loop free and hand them to the subscribers' on_sample,
  *  then on_fleet. Every subscriber hears every round, whoever asked for it: another subscriber, or the supervisor itself
  *  while it looks for who makes the host wait. -EALREADY while the previous round is under way, or

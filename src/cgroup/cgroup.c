@@ -37,6 +37,7 @@ struct cgroup *cgroup_new(struct cgroup_root *root, const char *name)
         return NULL;
     }
     *cgroup = (struct cgroup){.root = root, .name = copy, .dir_fd = -1, .watches = {-1, -1, -1}, .empty = true};
+    cgroup->serial = ++root->serial;
     cgroup->next = root->cgroups;
     cgroup->link = &root->cgroups;
     if (root->cgroups != NULL)
@@ -60,7 +61,7 @@ int cgroup_create(struct cgroup_root *root, const char *name, struct cgroup_limi
     int code = cgroup->dir_fd < 0 ? shoal_fail(err, -errno, "open %s/%s", root->path, name) : 0;
     cgroup->limits = cgroup_limits_ref(limits);
     if (code == 0)
-        code = cgroup_limits_write_early(limits, cgroup->dir_fd, err);
+        code = limits_write_early(limits, cgroup->dir_fd, err);
     if (code == 0)
         code = cgroup_watch(cgroup, err);
     if (code < 0) {

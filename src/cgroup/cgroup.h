@@ -93,10 +93,27 @@ void cgroup_free_group(struct cgroup *group);
 /* The same of PROJECT itself: its counters, and its limits. */
 int cgroup_limit_project(struct cgroup_root *root, struct cgroup_limits *limits, struct cgroup **out,
                          shoal_error_t *err);
-/* memory.max. A child that shares its parent's memory until execve is in the cgroup already: were its limit hit before, the
- * kernel would kill whoever shares the memory (oom_kill.c, __oom_kill_process), and that is us. So it is written when the child
- * is about to be let go, a few steps before execve. Before cgroup_close_fd(). */
-int cgroup_write_late_limits(const struct cgroup *cgroup, shoal_error_t *err);
+
+/* The child in it is about to be let go: memory.max, and what else differs from what cgroup_create() was given. A child that
+ * shares its parent's memory until execve is in the cgroup from its birth: were memory.max hit before, the kernel would kill
+ * whoever shares that memory (oom_kill.c, __oom_kill_process), and that is us. Before cgroup_close_fd(). */
+int cgroup_let_go(struct cgroup *cgroup, struct cgroup_limits *limits, shoal_error_t *err);
+
+/* What differs between two sets; either may be NULL. Texts belong to the sets. Returns how many; out: NULL, or room for all. */
+struct cgroup_change {
+    char name[96]; /* the file, and what in it: "io.max 8:0" */
+    const char *from, *to;
+};
+size_t cgroup_limits_compare(const struct cgroup_limits *from, const struct cgroup_limits *to,
+                             struct cgroup_change *out);
+/* Write what differs into a directory in use, read back; on failure the old values again. Nobody is killed to make room: -EBUSY
+ * where memory.max would be below what cannot be reclaimed. May take long: for a worker thread. -ENODEV, -ENOENT: it is gone. */
+int cgroup_limits_change(const struct cgroup_limits *from, const struct cgroup_limits *to, int dir_fd,
+                         shoal_error_t *err);
+struct cgroup_limits *cgroup_get_limits(const struct cgroup *cgroup);        /* in force; borrowed */
+void cgroup_set_limits(struct cgroup *cgroup, struct cgroup_limits *limits); /* are in force now: a reference is kept */
+uint64_t cgroup_serial(const struct cgroup *cgroup); /* no other of the same root has it; 0 before cgroup_let_go() */
+int cgroup_open(const struct cgroup *cgroup);        /* a descriptor of its directory, the caller's; -1 and errno */
 
 int cgroup_fd(const struct cgroup *cgroup);  /* directory descriptor for CLONE_INTO_CGROUP; borrowed */
 void cgroup_close_fd(struct cgroup *cgroup); /* the first process is in it: nobody needs that descriptor any more */

@@ -52,8 +52,10 @@ struct cgroup {
     struct cgroup *next, **link;  /* all of root's */
     char *name;                   /* owned */
     struct cgroup_limits *limits; /* a reference; NULL none */
-    int dir_fd;                   /* until cgroup_close_fd(); -1 */
-    int watches[WATCH_COUNT];     /* watch descriptors; -1 none */
+    uint64_t serial;
+    bool let_go;              /* the late limits are in force too */
+    int dir_fd;               /* until cgroup_close_fd(); -1 */
+    int watches[WATCH_COUNT]; /* watch descriptors; -1 none */
     struct cgroup *next_watched[WATCH_COUNT];
     cgroup_event_cb cb;
     void *data;
@@ -87,6 +89,7 @@ struct cgroup_root {
     int dir_fd;          /* of path */
     size_t mount_length; /* of top's part that is the mount point */
     unsigned watch_count;
+    uint64_t serial; /* of the newest cgroup */
     bool has[CGROUP_CONTROLLER_COUNT];
     char why_not[CGROUP_CONTROLLER_COUNT][160];
     int inotify_fd;
@@ -116,8 +119,9 @@ void cgroup_parse_pressure(const char *text, shoal_pressure_line_t *out);
 bool cgroup_same_list(const char *a, const char *b); /* "0-2,4" and "0,1,2,4" are the same CPUs */
 
 /* limit.c */
-int cgroup_limits_write_early(const struct cgroup_limits *limits, int dir_fd,
-                              shoal_error_t *err); /* all but the late */
+int limits_write_early(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err); /* all but the late */
+int limits_write_late(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err);
+int limit_write(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err);
 
 /* disk.c: "MAJ:MIN" of a whole disk named by its path or that number. -ENOENT, -ENOTBLK, -ENXIO, -EINVAL a partition. */
 int cgroup_find_disk(const char *name, char out[LIMIT_SUBJECT], shoal_error_t *err);

@@ -11,7 +11,7 @@ static const struct limit_row {
     enum cgroup_controller controller;
     struct limit_file file;
 } rows[SHOAL_LIMIT_COUNT] = {
-    /* Late: see cgroup_write_late_limits(). */
+    /* Late: see cgroup_let_go(). */
     [SHOAL_LIMIT_MEMORY] = {CGROUP_MEMORY, {"memory.max", "max", LIMIT_PAGES, .late = true}},
     [SHOAL_LIMIT_MEMORY_SWAP] = {CGROUP_MEMORY, {"memory.swap.max", "max", LIMIT_PAGES, .may_lack = true}},
     [SHOAL_LIMIT_MEMORY_RESERVATION] = {CGROUP_MEMORY, {"memory.low", "0", LIMIT_PAGES}},
@@ -234,7 +234,7 @@ static const char *find_value(char *text, const char *subject)
     return "";
 }
 
-static int write_setting(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err)
+int limit_write(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err)
 {
     const struct limit_file *file = &setting->file;
     char line[LIMIT_SUBJECT + 320], got[CGROUP_TEXT];
@@ -259,7 +259,7 @@ static int write_all(const struct cgroup_limits *limits, int dir_fd, bool early,
     for (size_t i = 0; limits != NULL && i < limits->count && code == 0; i++) {
         const struct limit_setting *setting = &limits->settings[i];
         if (setting->file.late ? late : early)
-            code = write_setting(dir_fd, setting, setting->value, err);
+            code = limit_write(dir_fd, setting, setting->value, err);
     }
     return code;
 }
@@ -269,12 +269,12 @@ int cgroup_limits_write(const struct cgroup_limits *limits, int dir_fd, shoal_er
     return write_all(limits, dir_fd, true, true, err);
 }
 
-int cgroup_limits_write_early(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err)
+int limits_write_early(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err)
 {
     return write_all(limits, dir_fd, true, false, err);
 }
 
-int cgroup_write_late_limits(const struct cgroup *cgroup, shoal_error_t *err)
+int limits_write_late(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err)
 {
-    return write_all(cgroup->limits, cgroup->dir_fd, false, true, err);
+    return write_all(limits, dir_fd, false, true, err);
 }

@@ -35,6 +35,11 @@ int logs_open(struct logs **out, uv_loop_t *loop, shoal_error_t *err)
     return 0;
 }
 
+void logs_text(struct logs *logs, const char *text, size_t count)
+{
+    (void)writer_put(logs->writer, text, count); /* stderr is full or gone: nobody is left to tell */
+}
+
 void logs_message(struct logs *logs, const char *text)
 {
     AUTO_FREE char *line = base_format("shoal: %s\n", text);

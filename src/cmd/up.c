@@ -8,6 +8,7 @@
 #include "cmd/cmd.h"
 #include "cmd/logs.h"
 #include "cmd/outputs.h"
+#include "cmd/reload.h"
 
 struct up {
     const struct cmd_options *options;
@@ -17,6 +18,7 @@ struct up {
     shoal_subscriber_t subscriber;
     struct outputs outputs;
     struct logs *logs;
+    struct reloading *reloading;
     unsigned interrupts;
     int status; /* of the fleet: 0 or a negative errno */
 };
@@ -51,8 +53,10 @@ static void on_event(void *data, const shoal_event_t *event)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct up *up = handle->data;
-    if (number == SIGHUP)
-        return; /* reloading the file is for later; until then it harms nothing */
+    if (number == SIGHUP) {
+        reload_begin(up->reloading);
+        return;
+    }
     up->interrupts++;
     on_message(up, SHOAL_WARNING, up->interrupts == 1 ? "stopping; once more kills at once" : "killing at once");
     shoal_supervisor_stop(up->supervisor, up->interrupts > 1);
@@ -106,6 +110,7 @@ static void on_done(shoal_supervisor_t *supervisor, void *data, int status)
     struct up *up = data;
     up->status = status;
     up->status = exit_code_of(up);
+    reload_stop(up->reloading);
     outputs_close(&up->outputs, close_supervisor, up);
 }
 
@@ -128,6 +133,9 @@ static int run(struct up *up, const shoal_spec_t *spec, shoal_error_t *err)
     code = logs_open(&up->logs, &up->loop, err);
     if (code == 0)
         code = outputs_open(&up->outputs, &up->loop, up->supervisor, options, up->logs, err);
+    up->reloading = code == 0 ? reload_new(&up->loop, options, up->supervisor, up->logs) : NULL;
+    if (code == 0 && up->reloading == NULL)
+        code = shoal_fail(err, -ENOMEM, "reload");
     for (size_t i = 0; i < COUNT(watched); i++) {
         (void)uv_signal_init(&up->loop, &up->signals[i]);
         up->signals[i].data = up;
@@ -181,6 +189,7 @@ int cmd_up(const struct cmd_options *options)
         code = uv_loop_init(&up.loop);
     if (code == 0) {
         code = run(&up, spec, &error);
+        reload_free(up.reloading);
         (void)uv_loop_close(&up.loop);
     }
     shoal_spec_free(spec);

@@ -114,6 +114,13 @@ struct kind {
     const char *what; /* for people: "text or a list of texts"; NULL: made from takes */
 };
 
+/* What a reload makes of a key that has changed (fixed.c). */
+enum reload {
+    RELOAD_REFUSED,
+    RELOAD_LIVE,  /* it is a limit, or shows in others alone */
+    RELOAD_INSIDE /* its section's keys say so each */
+};
+
 struct key {
     const char *name;
     const struct kind *kind;       /* NULL: x-shoal's, that the language knows nothing of */
@@ -127,9 +134,10 @@ struct key {
     const char *json_name;         /* where JSON's differs */
     const char *form;              /* manual: what is written there */
     const char *doc;               /* manual: what it does */
-    bool needed;                   /* the language asks for it */
-    bool always;                   /* printed even when it is zero */
-    bool false_is_fine;            /* not carried out, but `false` says what is so anyway */
+    enum reload reload;
+    bool needed;        /* the language asks for it */
+    bool always;        /* printed even when it is zero */
+    bool false_is_fine; /* not carried out, but `false` says what is so anyway */
 };
 
 struct section {

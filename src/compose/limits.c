@@ -327,8 +327,9 @@ static const struct kind resources_kind = {TAKES_LIST, AS_LIST, .items = &reserv
 static const struct key reservations_keys[] = {
     {"cpus", &kind_float, .form = "number",
      .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
-    {"memory", &kind_bytes_text, .full = "deploy.resources.reservations.memory", .read = read_memory_limit,
-     .offset = SHOAL_LIMIT_MEMORY_RESERVATION, .min = 6 << 20, .form = "size", .doc = "Like *mem_reservation*."},
+    {"memory", &kind_bytes_text, .reload = RELOAD_LIVE, .full = "deploy.resources.reservations.memory",
+     .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION, .min = 6 << 20, .form = "size",
+     .doc = "Like *mem_reservation*."},
     {"devices", &devices_kind, .form = "list", .doc = "Devices such as GPUs."},
     {"generic_resources", &resources_kind, .form = "list", .doc = "Resources of a cluster."},
 };

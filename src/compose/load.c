@@ -87,7 +87,7 @@ static const struct key fleet_x_keys[] = {
      .doc = "Groups of services with limits of their own, by path: _browsers_, _important/containers_."},
     {"budget", .read = read_budget, .section = &group_section, .form = "mapping",
      .doc = "What all sandboxes of the project may use together."},
-    {"profiles", .read = read_profiles, .section = &profile_section, .form = "mapping of names",
+    {"profiles", .reload = RELOAD_LIVE, .read = read_profiles, .section = &profile_section, .form = "mapping of names",
      .doc = "Sets of limits by name, for services that say *x-shoal.profile*."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon containers are started again; a service's own goes before it."},
@@ -121,7 +121,8 @@ static const struct kind version_kind = {TAKES_TEXT, AS_NOTHING};
 static const struct key fleet_keys[] = {
     {"name", &kind_text, .read = read_nothing, .form = "text",
      .doc = "The project; -p and COMPOSE_PROJECT_NAME go before it, the folder's name behind it."},
-    {"services", &services_kind, .read = read_services_later, .form = "mapping", .doc = "What runs."},
+    {"services", &services_kind, .reload = RELOAD_LIVE, .read = read_services_later, .form = "mapping",
+     .doc = "What runs."},
     {"networks", &networks_kind, .read = read_networks_key, .form = "mapping", .doc = "How it is connected."},
     {"volumes", &volumes_kind, .read = read_volumes, .form = "mapping", .doc = "What stays."},
     {"secrets", &secrets_kind, .section = &secret_section, .form = "mapping", .doc = "Secret files for services."},
@@ -129,8 +130,9 @@ static const struct key fleet_keys[] = {
     {"models", &models_kind, .section = &model_section, .form = "mapping", .doc = "Language models."},
     {"include", &includes_kind, .read = read_nothing, .section = &include_section, .form = "list",
      .doc = "Other fleets that belong to this one."},
-    {"version", &version_kind, .read = read_nothing, .form = "text", .doc = "Obsolete; a warning."},
-    {"x-shoal", &kind_any, .read = read_nested, .section = &fleet_x_section, .form = "mapping",
+    {"version", &version_kind, .reload = RELOAD_LIVE, .read = read_nothing, .form = "text",
+     .doc = "Obsolete; a warning."},
+    {"x-shoal", &kind_any, .reload = RELOAD_INSIDE, .read = read_nested, .section = &fleet_x_section, .form = "mapping",
      .doc = "What Compose has no word for. Foreign x- keys may stand anywhere and are not read."},
 };
 const struct section fleet_section = SECTION("the file", NULL, fleet_keys, true);
@@ -265,6 +267,8 @@ void read_spec(struct load *load, struct node *model)
         settle_groups(load);
         if (!load->out_of_memory)
             check_fleet(load);
+        if (!load->has_error && !load->out_of_memory)
+            read_fixed(load, &top, model);
     } else if (!model->damaged && !load->has_error) {
         load_unsupported(load, &top, "there is no service in it");
     }

@@ -187,5 +187,6 @@ void finish_restart(struct load *load, shoal_service_t *service);
 void settle_networks(struct load *load); /* those in use, into the spec */
 void finish_service(struct load *load, shoal_service_t *service);
 void check_fleet(struct load *load);
+void read_fixed(struct load *load, const struct place *at, const struct node *model); /* fixed.c */
 
 #endif

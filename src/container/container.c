@@ -333,6 +333,24 @@ void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned at
     container_set_state(c, CONTAINER_BACKOFF, &event);
 }
 
+void container_set_limits(struct container *c, struct cgroup_limits *limits)
+{
+    struct cgroup_limits *old = c->limits;
+    c->limits = cgroup_limits_ref(limits);
+    cgroup_limits_unref(old);
+}
+
+struct cgroup *container_cgroup_in_use(const struct container *c)
+{
+    return c->cgroup != NULL && cgroup_serial(c->cgroup) != 0 ? c->cgroup : NULL;
+}
+
+void container_tell_update(struct container *c, const shoal_change_t *changes, size_t count)
+{
+    shoal_event_t event = {.changes = changes, .change_count = count};
+    container_publish(c, SHOAL_EVENT_UPDATE, &event);
+}
+
 const char *container_state_name(enum container_state state)
 {
     return state_names[state];

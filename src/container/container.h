@@ -120,6 +120,13 @@ uint64_t container_paused_usec(const struct container *c); /* of this run, up to
 void container_end_backoff(struct container *c); /* back to exited, for good or until it is asked for. Publishes STOP */
 void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned attempt);
 
+/* What its next start gets, and one that is on its way to execve. A reference is kept. */
+void container_set_limits(struct container *c, struct cgroup_limits *limits);
+/* Of a run that is past the point up to which container_set_limits() reaches it; NULL otherwise. Borrowed. */
+struct cgroup *container_cgroup_in_use(const struct container *c);
+/* Publish UPDATE. */
+void container_tell_update(struct container *c, const shoal_change_t *changes, size_t count);
+
 const char *container_name(const struct container *c);
 const char *container_id(const struct container *c);
 const shoal_service_t *container_service(const struct container *c);

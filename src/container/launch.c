@@ -140,7 +140,7 @@ static int link_enter(struct container *c, shoal_error_t *err)
 /* The child goes on; the channel tells how it went. One that is prepared stops once more, before execve. */
 static int exec_enter(struct container *c, shoal_error_t *err)
 {
-    int code = c->preparing ? 0 : cgroup_write_late_limits(c->cgroup, err);
+    int code = c->preparing ? 0 : cgroup_let_go(c->cgroup, c->limits, err);
     if (code == 0)
         code = channel_wake(c, err);
     if (code == 0 && c->launch->park && !c->preparing)
@@ -242,7 +242,7 @@ static void on_wake(uv_timer_t *timer)
     struct container *c = timer->data;
     shoal_error_t error;
     bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1;
-    int code = waits ? cgroup_write_late_limits(c->cgroup, &error) : 0;
+    int code = waits ? cgroup_let_go(c->cgroup, c->limits, &error) : 0;
     if (code == 0 && waits) /* else exec_enter() does, or it has failed meanwhile */
         code = channel_wake(c, &error);
     if (code < 0)

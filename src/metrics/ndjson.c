@@ -305,6 +305,18 @@ static void put_pressure_event(struct json *json, const shoal_event_t *event)
     json_close(json, ']');
 }
 
+static void put_update(struct json *json, const shoal_event_t *event)
+{
+    json_open(json, "changes", '{');
+    for (size_t i = 0; i < event->change_count; i++) {
+        json_open(json, event->changes[i].name, '{');
+        json_string(json, "from", event->changes[i].from);
+        json_string(json, "to", event->changes[i].to);
+        json_close(json, '}');
+    }
+    json_close(json, '}');
+}
+
 /* What a kind says beyond whom it is about. */
 static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const shoal_event_t *event) = {
     [SHOAL_EVENT_START] = put_start,
@@ -313,6 +325,7 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_KILL] = put_kill,
     [SHOAL_EVENT_STOP] = put_end,
     [SHOAL_EVENT_BACKOFF] = put_backoff,
+    [SHOAL_EVENT_UPDATE] = put_update,
     [SHOAL_EVENT_LIMIT] = put_count,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,

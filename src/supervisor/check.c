@@ -67,11 +67,11 @@ static struct place place_of(const shoal_position_t *at)
 static const struct cgroup_limit_defaults defaults = {.pids = 4096, .oom_group = true};
 
 /* The limits as the kernel takes them, which asks the host for every device that they name. */
-static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
+static int make_limits(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out, shoal_error_t *err)
 {
     int code = 0;
-    for (size_t i = 0; i < s->spec->service_count; i++) {
-        const shoal_service_t *service = &s->spec->services[i];
+    for (size_t i = 0; i < spec->service_count; i++) {
+        const shoal_service_t *service = &spec->services[i];
         const shoal_position_t *at = &service->at;
         struct cgroup_limits *limits = NULL;
         shoal_error_t error;
@@ -82,18 +82,19 @@ static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
             code = shoal_refuse(err, result == -ENOMEM ? -ENOMEM : -ENOTSUP,
                                 "the host lacks what the fleet needs; nothing was started");
         }
-        if (s->groups != NULL)
-            s->groups[i].limits = limits;
+        if (out != NULL)
+            out[i] = limits;
         else
-            cgroup_limits_unref(limits); /* a preflight: it was asked whether they can be made */
+            cgroup_limits_unref(limits); /* it was asked whether they can be made */
     }
     return code;
 }
 
-int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
+int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
+                      shoal_error_t *err)
 {
     struct need needs[CGROUP_CONTROLLER_COUNT] = {{0}};
-    collect(s->spec, needs);
+    collect(spec, needs);
     int code = 0;
     for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
         enum cgroup_controller controller = (enum cgroup_controller)i;
@@ -129,7 +130,7 @@ int check_controllers(shoal_supervisor_t *s, shoal_error_t *err)
                                     : "memory.oom.group and the default limit on processes");
     if (code < 0)
         return shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
-    return make_limits(s, err);
+    return make_limits(s, spec, out_limits, err);
 }
 
 /* Rates of links: tried out once for all of them. */

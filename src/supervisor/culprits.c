@@ -79,7 +79,8 @@ static void tell(struct culprits *p, enum neighbour_resource resource, const str
         if (member->container == NULL)
             continue;
         const shoal_service_t *service = &s->spec->services[member->service];
-        neighbour_advise(&p->neighbours[found[i].index], &found[i], resource, service, p->cpus, limits[kept]);
+        neighbour_advise(&p->neighbours[found[i].index], &found[i], resource, s->groups[member->service].said, p->cpus,
+                         limits[kept]);
         culprits[kept] = (shoal_culprit_t){
             .service = service->name,
             .container = container_name(member->container),

@@ -12,6 +12,7 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
     [SHOAL_EVENT_UNPAUSE] = "unpause",
     [SHOAL_EVENT_RESTART] = "restart",
     [SHOAL_EVENT_BACKOFF] = "backoff",
+    [SHOAL_EVENT_UPDATE] = "update",
     [SHOAL_EVENT_LIMIT] = "limit",
     [SHOAL_EVENT_DESTROY] = "destroy",
     [SHOAL_EVENT_NETWORK_CONNECT] = "connect",

@@ -288,7 +288,7 @@ static void on_pump(uv_timer_t *timer)
             (void)uv_timer_start(&s->pump, on_pump, 1, 0);
         else if (s->open_members == 0)
             finish(s);
-    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL && s->controls.first == NULL) {
+    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL && s->controls.first == NULL && s->reload == NULL) {
         s->phase = PHASE_CLOSING;
         supervisor_close_parts(s);
     }

@@ -78,7 +78,8 @@ struct group {
     int exit_code;
     bool has_exit_code;
     struct image *image;          /* owned */
-    struct cgroup_limits *limits; /* a reference */
+    const shoal_limits_t *said;   /* of the newest spec */
+    struct cgroup_limits *limits; /* a reference: the same, as the kernel takes them */
     struct start_line lines[START_KIND_COUNT];
 };
 
@@ -170,6 +171,7 @@ struct shoal_supervisor {
     void *close_data;
 
     struct culprits *culprits;
+    struct reload *reload; /* under way; NULL none */
     uv_timer_t sample_timer;
     bool sampling;
     size_t sample_next;
@@ -182,7 +184,8 @@ void supervisor_message(shoal_supervisor_t *s, shoal_severity_t severity, const 
 /* resources.c: the limits of the host: what the fleet needs of each, what is used, how much there is. */
 struct resources;
 int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_error_t *err); /* s: outlives it */
-void resources_read(struct resources *resources); /* some twenty small files of procfs and kernfs */
+void resources_change(struct resources *resources); /* the limits of services are others now */
+void resources_read(struct resources *resources);   /* some twenty small files of procfs and kernfs */
 const shoal_resource_t *resources_get(const struct resources *resources, size_t *out_count);
 bool resources_is_estimate(const struct resources *resources, size_t index); /* what does not fit is no certain end */
 shoal_verdict_t resources_judge(const shoal_resource_t *resource, bool estimate); /* pure */
@@ -203,8 +206,9 @@ void culprits_close(struct culprits *culprits, void (*cb)(void *data), void *dat
 void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
 /* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
-/* Also makes the limits of each service as the kernel takes them. */
-int check_controllers(shoal_supervisor_t *s, shoal_error_t *err);
+/* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
+int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
+                      shoal_error_t *err);
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 int check_rates(shoal_supervisor_t *s, shoal_error_t *err);

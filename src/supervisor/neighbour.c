@@ -182,10 +182,10 @@ size_t neighbour_find(const struct neighbour *neighbours, size_t count, enum nei
     return found;
 }
 
-static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_service_t *service, double cpus,
+static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_limits_t *limits, double cpus,
                         char out[64])
 {
-    const shoal_limit_t *limit = &service->limits.items[SHOAL_LIMIT_CPUS];
+    const shoal_limit_t *limit = &limits->items[SHOAL_LIMIT_CPUS];
     double most = 0.9 * cpus - culprit->others; /* what leaves the rest its own, and a tenth free */
     if (culprit->per_second < most)             /* others than the fleet need CPUs too, or it has only begun */
         most /= 2;
@@ -195,7 +195,7 @@ static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_ser
 }
 
 void neighbour_advise(const struct neighbour *neighbour, const struct neighbour_culprit *culprit,
-                      enum neighbour_resource resource, const shoal_service_t *service, double cpus, char out[64])
+                      enum neighbour_resource resource, const shoal_limits_t *limits, double cpus, char out[64])
 {
     static const char *const keys[] = {
         [NEIGHBOUR_CPU] = "cpus", [NEIGHBOUR_MEMORY] = "mem_limit", [NEIGHBOUR_IO] = "blkio_config"};
@@ -206,7 +206,7 @@ void neighbour_advise(const struct neighbour *neighbour, const struct neighbour_
     const double mib = 1 << 20;
     switch (resource) {
     case NEIGHBOUR_CPU:
-        advise_cpus(culprit, service, cpus, out);
+        advise_cpus(culprit, limits, cpus, out);
         break;
     case NEIGHBOUR_MEMORY: /* a quarter more than it had before it grew */
         (void)snprintf(out, 64, "mem_limit: %.0fm", fmax(ceil(1.25 * (double)neighbour->before.memory_bytes / mib), 6));

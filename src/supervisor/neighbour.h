@@ -54,6 +54,6 @@ size_t neighbour_find(const struct neighbour *neighbours, size_t count, enum nei
 
 /* The limit of the fleet file that would have kept it from this, as one would write it: "cpus: 1.5". */
 void neighbour_advise(const struct neighbour *neighbour, const struct neighbour_culprit *culprit,
-                      enum neighbour_resource resource, const shoal_service_t *service, double cpus, char out[64]);
+                      enum neighbour_resource resource, const shoal_limits_t *limits, double cpus, char out[64]);
 
 #endif

@@ -28,7 +28,8 @@ int shoal_preflight(const shoal_spec_t *spec, const shoal_supervisor_options_t *
     int code = cgroup_root_look(&s->cgroups, err);
     shoal_error_t more;
     if (code == 0) { /* all of them, so that one run names everything; the first failure is the one that is returned */
-        int commands = check_commands(s, err), controllers = check_controllers(s, commands == 0 ? err : &more);
+        int commands = check_commands(s, err),
+            controllers = check_controllers(s, spec, NULL, commands == 0 ? err : &more);
         code = commands < 0 ? commands : controllers;
         int rates = check_rates(s, code == 0 ? err : &more);
         code = code < 0 ? code : rates;

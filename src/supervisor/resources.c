@@ -48,7 +48,8 @@ static bool has_controller(const shoal_supervisor_t *s, enum cgroup_controller c
     return s->cgroups != NULL && cgroup_root_has(s->cgroups, controller);
 }
 
-static void add_service(struct fleet_need *need, const shoal_supervisor_t *s, const shoal_service_t *service)
+static void add_service(struct fleet_need *need, const shoal_supervisor_t *s, const shoal_service_t *service,
+                        const shoal_limits_t *limits)
 {
     uint64_t count = service->replicas;
     bool output = service->log.driver != SHOAL_LOG_NONE || s->options.on_output != NULL;
@@ -59,8 +60,8 @@ static void add_service(struct fleet_need *need, const shoal_supervisor_t *s, co
     need->descriptors += (service->warm < count ? service->warm : count) * PARKED_FDS;
     need->polled += count * (1 + (output ? OUTPUT_FDS : 0));
     need->memory += count * SANDBOX_BYTES + count * service->attachment_count * ENDPOINT_BYTES;
-    if (service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION].set)
-        need->memory += count * (uint64_t)service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION].value;
+    if (limits->items[SHOAL_LIMIT_MEMORY_RESERVATION].set)
+        need->memory += count * (uint64_t)limits->items[SHOAL_LIMIT_MEMORY_RESERVATION].value;
     if (service->mount_count + SANDBOX_MOUNTS > need->mounts)
         need->mounts = service->mount_count + SANDBOX_MOUNTS;
 }
@@ -81,7 +82,8 @@ static struct fleet_need compute_need(const shoal_supervisor_t *s)
 {
     struct fleet_need need = {.memory = OWN_BYTES};
     for (size_t i = 0; i < s->spec->service_count; i++)
-        add_service(&need, s, &s->spec->services[i]);
+        add_service(&need, s, &s->spec->services[i],
+                    s->groups != NULL ? s->groups[i].said : &s->spec->services[i].limits);
     add_stock(&need, s);
     need.descriptors += OWN_FDS + (uint64_t)s->in_flight_max * START_FDS;
     need.files = need.descriptors + need.sandboxes * SANDBOX_FILES;
@@ -349,6 +351,21 @@ static void init_network(const shoal_supervisor_t *s, size_t network, shoal_reso
     };
 }
 
+static uint64_t needed_of(const struct resources *r, size_t row)
+{
+    uint64_t needed = 1;
+    if (rows[row].need != SIZE_MAX)
+        memcpy(&needed, (const char *)&r->need + rows[row].need, sizeof needed);
+    return needed;
+}
+
+void resources_change(struct resources *r)
+{
+    r->need = compute_need(r->boss);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        r->items[i].needed = needed_of(r, i);
+}
+
 int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_error_t *err)
 {
     size_t count = COUNT(rows) + s->spec->network_count * NETWORK_ROWS;
@@ -361,15 +378,12 @@ int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_er
     r->host_mounts = count_mounts();
     r->count = count;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        uint64_t needed = 1;
-        if (rows[i].need != SIZE_MAX)
-            memcpy(&needed, (const char *)&r->need + rows[i].need, sizeof needed);
         r->items[i] = (shoal_resource_t){
             .name = rows[i].name,
             .what = rows[i].what,
             .advice = rows[i].advice,
             .bytes = rows[i].bytes,
-            .needed = needed,
+            .needed = needed_of(r, i),
         };
     }
     for (size_t i = 0; i < s->spec->network_count; i++)

@@ -225,6 +225,20 @@ static int make_members(shoal_supervisor_t *s, shoal_error_t *err)
     return 0;
 }
 
+static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    struct cgroup_limits **limits = calloc(s->spec->service_count + 1, sizeof(struct cgroup_limits *));
+    if (limits == NULL)
+        return shoal_fail(err, -ENOMEM, "limits");
+    int code = check_controllers(s, s->spec, limits, err);
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        s->groups[i].limits = limits[i];
+        s->groups[i].said = &s->spec->services[i].limits;
+    }
+    free(limits);
+    return code;
+}
+
 static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
 {
     int code = check_commands(s, err);
@@ -233,7 +247,7 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = clear_leftovers(s, err);
     if (code == 0)
-        code = check_controllers(s, err);
+        code = make_limits(s, err);
     if (code == 0)
         code = groups_open(s, err);
     if (code == 0)

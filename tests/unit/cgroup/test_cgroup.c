@@ -118,8 +118,10 @@ static int try_create(struct house *house, const shoal_service_t *service, int64
     int code = cgroup_limits_new(&limits, house->root, &service->limits, &defaults, NULL, err);
     if (code == 0)
         code = cgroup_create(house->root, "one", limits, on_event, house, out, err);
+    if (code == 0)
+        code = cgroup_let_go(*out, limits, err);
     cgroup_limits_unref(limits); /* the cgroup has its own reference */
-    return code == 0 ? cgroup_write_late_limits(*out, err) : code;
+    return code;
 }
 
 static struct cgroup *create(struct house *house, const shoal_service_t *service, int64_t default_pids)

@@ -121,7 +121,7 @@ static void one_hog_among_fifty(void **state)
         assert_true(found[0].share > 0.9 && found[0].share < 1);
         char limit[64];
         const shoal_service_t service = {0};
-        neighbour_advise(&fleet.all[HOG], &found[0], rows[r].resource, &service, 2, limit);
+        neighbour_advise(&fleet.all[HOG], &found[0], rows[r].resource, &service.limits, 2, limit);
         assert_string_equal(limit, rows[r].limit);
     }
 }
@@ -135,10 +135,10 @@ static void a_limit_that_was_too_high(void **state)
         .share = 1, .per_second = 1.6, .others = 0.1, .basis = NEIGHBOUR_BY_USAGE};
     const struct neighbour nobody = {0};
     char limit[64];
-    neighbour_advise(&nobody, &culprit, NEIGHBOUR_CPU, &service, 2, limit);
+    neighbour_advise(&nobody, &culprit, NEIGHBOUR_CPU, &service.limits, 2, limit);
     assert_string_equal(limit, "cpus: 0.4");
     const struct neighbour_culprit small = {.share = 1, .per_second = 0.01, .others = 5, .basis = NEIGHBOUR_BY_USAGE};
-    neighbour_advise(&nobody, &small, NEIGHBOUR_CPU, &service, 2, limit);
+    neighbour_advise(&nobody, &small, NEIGHBOUR_CPU, &service.limits, 2, limit);
     assert_string_equal(limit, "cpus: 0.1"); /* never nothing */
 }
 
