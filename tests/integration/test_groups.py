@@ -96,6 +96,18 @@ def test_openmetrics(fleet_folder):
     assert {"shoal_group_cpu_usage_seconds", "shoal_group_pressure_waiting_seconds"} <= families
 
 
+@pytest.mark.skipif(not os.path.exists(shoal.FAULTS_BIN), reason="no test build: make faults")
+@pytest.mark.parametrize("stage", ["cgroup", "link", "exec"])
+def test_a_start_that_fails_in_a_group_with_rates(fleet, stage):
+    """The fixtures see to it that nothing is left: directories, links, ifbs."""
+    text = ("name: demo\nx-shoal: {degrade: true, groups: {a/b: {}}}\nservices:\n  web:\n    image: builtin:busybox\n"
+            "    command: [sleep, '1000']\n    x-shoal: {group: a/b, net: {egress: 1mbit, ingress: 1mbit}}\n")
+    started = fleet(text, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": f"stage:{stage}"})
+    died = started.wait_event("die", container="demo-web-1", group="a/b")
+    assert died["error"] == f"demo-web-1: {stage}: injected: Input/output error"
+    assert started.wait().returncode == 1
+
+
 def test_errors(fleet_folder):
     file = fleet_folder / "bad.yaml"
     file.write_text("name: demo\nx-shoal: {groups: {a.b: {}, demo-a-1: {}, ww: {image: x, mem_limit: 1}}, budget: {ulimits: {}}}\nservices:\n" +
