@@ -42,9 +42,18 @@ typedef enum shoal_cause {
     SHOAL_CAUSE_IDLE,         /* limits.idle */
     SHOAL_CAUSE_TTL,          /* limits.ttl: for good */
     SHOAL_CAUSE_OUTPUT,       /* limits.output */
+    SHOAL_CAUSE_PRESSURE,     /* a rule of x-shoal.pressure says kill */
     SHOAL_CAUSE_FAILED,       /* never ran: `error` says why */
     SHOAL_CAUSE_LOST          /* ended while nobody watched */
 } shoal_cause_t;
+
+/** What a rule of x-shoal.pressure was told by the kernel. */
+typedef struct shoal_stall {
+    const char *scope;                /* "container", "fleet", "host" */
+    const char *share;                /* "some", "full" of its tasks waited ... */
+    uint64_t stall_usec, window_usec; /* ... for so long within that */
+    const char *action;               /* what follows: "event", "freeze", "restart", "kill", "shrink" */
+} shoal_stall_t;
 
 /** One likely culprit of a PRESSURE. */
 typedef struct shoal_culprit {
@@ -118,7 +127,8 @@ typedef struct shoal_event {
     const char *resource; /* "cpu", "memory", "io" */
     double some_percent;  /* of the time in which some task of the host waited for it */
     const shoal_culprit_t *culprits;
-    size_t culprit_count; /* worst first */
+    size_t culprit_count;       /* worst first */
+    const shoal_stall_t *stall; /* NULL: the host's, with its culprits */
     /* UPDATE */
     const shoal_change_t *changes;
     size_t change_count;

@@ -154,6 +154,26 @@ typedef struct shoal_attachment {
 
 typedef enum shoal_log_driver { SHOAL_LOG_JSON_FILE, SHOAL_LOG_NONE } shoal_log_driver_t;
 
+/** What follows a rule of x-shoal.pressure, beside its event. */
+typedef enum shoal_pressure_action {
+    SHOAL_PRESSURE_EVENT,   /* nothing */
+    SHOAL_PRESSURE_FREEZE,  /* frozen for five windows */
+    SHOAL_PRESSURE_RESTART, /* stopped in order and started anew */
+    SHOAL_PRESSURE_KILL,    /* killed; its restart policy goes on from there */
+    SHOAL_PRESSURE_SHRINK,  /* a tenth of its memory is reclaimed */
+    SHOAL_PRESSURE_ACTION_COUNT
+} shoal_pressure_action_t;
+
+/** x-shoal.pressure: a PSI trigger. Of a service it stands for each container; of the file for the fleet, or the host. */
+typedef struct shoal_pressure_rule {
+    const char *resource;             /* "cpu", "memory", "io" */
+    bool full;                        /* all tasks wait; else some */
+    bool host;                        /* of the file alone */
+    uint64_t stall_usec, window_usec; /* waits so long within that */
+    shoal_pressure_action_t action;
+    shoal_position_t at;
+} shoal_pressure_rule_t;
+
 /** x-shoal.limits: who reaches one is killed. In each 0 means none. */
 typedef struct shoal_deadlines {
     uint64_t wall_ms, cpu_ms, idle_ms; /* of a run: time, CPU time, time without output or use of the CPU */
@@ -192,6 +212,8 @@ typedef struct shoal_service {
     char *container_name;
     shoal_restart_t restart;
     shoal_deadlines_t deadlines;
+    size_t pressure_rule_count;
+    shoal_pressure_rule_t *pressure_rules;
     unsigned warm;   /* x-shoal.warm: this many that wait for their start are kept parked just before execve */
     int stop_signal; /* SIGTERM unless written */
     uint64_t stop_grace_ms;
@@ -269,6 +291,8 @@ typedef struct shoal_spec {
     shoal_limits_t budget; /* x-shoal.budget: of all sandboxes together */
     size_t fixed_count;
     shoal_fixed_t *fixed; /* outside of the services */
+    size_t pressure_rule_count;
+    shoal_pressure_rule_t *pressure_rules;
 } shoal_spec_t;
 
 /** Free a spec and all in it. spec: may be NULL. */

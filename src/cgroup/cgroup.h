@@ -147,6 +147,12 @@ struct cgroup_oom {
 /* To be asked when CGROUP_EVENT_OOM_KILL tells of a kill: a limit further up counts when it was hit within the second before. */
 void cgroup_find_oom(struct cgroup *cgroup, struct cgroup_oom *out);
 
+/* A file of it, or of the project, opened with flags beside O_CLOEXEC: "cpu.pressure" for a trigger, "memory.reclaim". */
+int cgroup_open_file(const struct cgroup *cgroup, const char *file, int flags, shoal_error_t *err);
+int cgroup_root_open_file(const struct cgroup_root *root, const char *file, int flags, shoal_error_t *err);
+uint64_t cgroup_root_read_number(const struct cgroup_root *root, const char *file); /* SHOAL_ABSENT */
+uint64_t cgroup_read_number(const struct cgroup *cgroup, const char *file);
+
 /* Stop watching, kill what is left in it, rmdir it (with directories made below it from inside) as soon as it is empty, and
  * free it. cb: once, from the loop, never from inside the call; status 0 or -errno when the kernel would not let go of it. */
 void cgroup_remove(struct cgroup *cgroup, void (*cb)(void *data, int status), void *data);

@@ -71,3 +71,33 @@ int cgroup_tree_remove(int dir_fd, const char *name)
     (void)closedir(dir);
     return unlinkat(dir_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
 }
+
+static int open_file(int dir_fd, const char *path, int flags, shoal_error_t *err)
+{
+    int fd = openat(dir_fd, path, flags | O_CLOEXEC);
+    return fd >= 0 ? fd : shoal_fail(err, -errno, "%s: open", path);
+}
+
+int cgroup_open_file(const struct cgroup *cgroup, const char *file, int flags, shoal_error_t *err)
+{
+    char path[CGROUP_PATH];
+    path_of(cgroup, file, path);
+    return open_file(cgroup->root->dir_fd, path, flags, err);
+}
+
+int cgroup_root_open_file(const struct cgroup_root *root, const char *file, int flags, shoal_error_t *err)
+{
+    return open_file(root->dir_fd, file, flags, err);
+}
+
+uint64_t cgroup_root_read_number(const struct cgroup_root *root, const char *file)
+{
+    char text[CGROUP_TEXT];
+    return cgroup_file_read(root->dir_fd, file, text, sizeof text) >= 0 ? cgroup_parse_number(text) : SHOAL_ABSENT;
+}
+
+uint64_t cgroup_read_number(const struct cgroup *cgroup, const char *file)
+{
+    char text[CGROUP_TEXT];
+    return cgroup_read(cgroup, file, text, sizeof text) >= 0 ? cgroup_parse_number(text) : SHOAL_ABSENT;
+}

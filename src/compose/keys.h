@@ -203,17 +203,20 @@ extern const struct kind kind_any, kind_text, kind_text_null, kind_flag, kind_fl
     kind_labels, kind_variables, kind_pairs, kind_options, kind_options_text, kind_hosts, kind_path, kind_external,
     kind_ulimits, kind_grants_secret, kind_grants_config, kind_mode, kind_env_file;
 
-extern const struct section deadline_section, fleet_section, fleet_x_section, service_section, service_x_section,
-    network_section, network_x_section, volume_section, deploy_section, limits_section, reservations_section,
-    policy_section, restart_section, blkio_section, rate_section, logging_section, ulimit_section, depends_section,
-    env_file_section, mount_section, mount_bind_section, mount_tmpfs_section, mount_volume_section, attachment_section,
-    ipam_section, subnet_section, build_section, develop_section, watch_section, hook_section, health_section,
-    provider_section, credential_section, port_section, device_section, gpu_section, reserved_device_section,
-    placement_section, preference_section, update_section, resource_section, discrete_section, grant_section,
-    service_model_section, model_section, secret_section, config_section, include_section, extends_section;
+extern const struct section deadline_section, rule_section, fleet_section, fleet_x_section, service_section,
+    service_x_section, network_section, network_x_section, volume_section, deploy_section, limits_section,
+    reservations_section, policy_section, restart_section, blkio_section, rate_section, logging_section, ulimit_section,
+    depends_section, env_file_section, mount_section, mount_bind_section, mount_tmpfs_section, mount_volume_section,
+    attachment_section, ipam_section, subnet_section, build_section, develop_section, watch_section, hook_section,
+    health_section, provider_section, credential_section, port_section, device_section, gpu_section,
+    reserved_device_section, placement_section, preference_section, update_section, resource_section, discrete_section,
+    grant_section, service_model_section, model_section, secret_section, config_section, include_section,
+    extends_section;
 
 /* Readers of rows, by the file they are in. */
 #define READER(name) void name(struct load *, const struct place *, const struct key *, struct node *, void *)
+READER(read_fleet_rules); /* rules.c */
+READER(read_service_rules);
 READER(read_networks); /* networks.c */
 READER(read_volumes);  /* mounts.c */
 READER(read_tmpfs);

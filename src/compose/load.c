@@ -91,6 +91,8 @@ static const struct key fleet_x_keys[] = {
      .doc = "Sets of limits by name, for services that say *x-shoal.profile*."},
     {"restart", .read = read_fleet_restart, .section = &restart_section, .form = "mapping",
      .doc = "How soon containers are started again; a service's own goes before it."},
+    {"pressure", .read = read_fleet_rules, .section = &rule_section, .form = "list of mappings",
+     .doc = "The same of the fleet as a whole, or of the host."},
     {"governor", .read = read_governor, .offset = offsetof(shoal_spec_t, governor), .section = &governor_section,
      .form = "mapping or off", .doc = "What starts pass, so that many at once do not stall the host."},
 };

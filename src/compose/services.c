@@ -218,6 +218,9 @@ static void read_warm(struct load *load, const struct place *at, const struct ke
 }
 
 static const struct key service_x_keys[] = {
+    {"pressure", .read = read_service_rules, .section = &rule_section, .form = "list of mappings",
+     .doc = "What is told, and done, when a container's tasks wait too long for a resource. Default: nothing; a rule "
+            "costs a descriptor and a thread of the kernel for each container."},
     {"limits", .read = read_nested, .section = &deadline_section, .form = "mapping",
      .doc = "How long and how much a run may be."},
     {"warm", .read = read_warm, .min = 0, .max = 10000, .form = "number",

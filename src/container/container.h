@@ -40,6 +40,7 @@ struct sandbox_kit_options {
     const char *state_dir; /* RUN/PROJECT, absolute: the /dev template is mounted below it */
     unsigned starts_in_flight;
     uint64_t descriptors; /* soft RLIMIT_NOFILE where the service says nothing; 0: inherited */
+    bool no_pressure;     /* rules of x-shoal.pressure are not carried out */
 };
 /* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. *out is set also
  * on failure, unless that is -ENOMEM for itself: it has to be closed. */
@@ -61,6 +62,8 @@ struct container_owner {
     /* It has ended, or failed to start or to be prepared, and nothing of that run is left but its directory, log and
      * addresses: it may be started again or closed. */
     void (*on_settled)(void *data, struct container *c);
+    /* A rule of its service says restart: the owner's business. May be NULL. */
+    void (*on_restart_wanted)(void *data, struct container *c);
     void (*on_output)(void *data, struct container *c, int stream, const char *bytes, size_t count); /* may be NULL */
     void (*on_warning)(void *data, const char *text);
 };
@@ -101,6 +104,8 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms);
 void container_kill(struct container *c); /* at once */
 /* Kill it, for a reason that its DIE gives as the cause: a limit of ours. Publishes KILL unless it is stopping already. */
 void container_end(struct container *c, shoal_cause_t cause);
+/* For a PRESSURE by a rule. scope is borrowed. */
+shoal_stall_t container_describe_stall(const char *scope, const shoal_pressure_rule_t *rule);
 uint64_t container_ttl_left_usec(const struct container *c); /* UINT64_MAX: it has no ttl, or was never started */
 
 /* Send a signal to what runs. SIGKILL reaches all of it and is its end. Publishes KILL; DIE follows, no STOP.

@@ -60,7 +60,8 @@ static uint64_t fastest_usec(const struct container *c, uint64_t left_usec)
     long online = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t count = online > 0 ? (uint64_t)online : 1;
     uint64_t allowed = cpus->set && cpus->value > 0 ? ((uint64_t)cpus->value + 999) / 1000 : count;
-    return left_usec / (allowed < count ? allowed : count);
+    uint64_t speed = allowed < count ? allowed : count;
+    return left_usec / (speed > 0 ? speed : 1);
 }
 
 static void on_due(uv_timer_t *timer);

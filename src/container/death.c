@@ -62,6 +62,7 @@ const char *death_find_by(const struct container *c, shoal_cause_t cause)
     case SHOAL_CAUSE_IDLE:
     case SHOAL_CAUSE_TTL:
     case SHOAL_CAUSE_OUTPUT:
+    case SHOAL_CAUSE_PRESSURE:
         return "supervisor";
     case SHOAL_CAUSE_OOM:
         return "kernel";
@@ -213,6 +214,9 @@ void death_explain(const struct container *c, shoal_cause_t cause, const shoal_s
     case SHOAL_CAUSE_OUTPUT:
         say(&sentence, "printed more than %llu bytes (x-shoal.limits.output): killed",
             (unsigned long long)limits->output_bytes);
+        break;
+    case SHOAL_CAUSE_PRESSURE:
+        say(&sentence, "waited too long for %s (x-shoal.pressure): killed", c->pressed_for);
         break;
     case SHOAL_CAUSE_LOST:
         say(&sentence, "ended, and its status was lost to another");

@@ -134,6 +134,7 @@ static void release(struct container *c, const shoal_sample_t *sample)
     const shoal_error_t failure = c->launch != NULL ? c->launch->error : (shoal_error_t){0};
     output_drain(c);
     launch_release(c);
+    pressure_end(c); /* before its cgroup goes */
     if (c->cgroup != NULL) {
         c->parts_open++;
         cgroup_remove(c->cgroup, on_cgroup_removed, c);

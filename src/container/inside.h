@@ -100,6 +100,8 @@ struct container {
     struct deadline *deadline;            /* owned; NULL: it has no limits of x-shoal.limits, or does not run */
     uint64_t born_usec, born_paused_usec; /* its first start; time frozen in the runs that are over */
     uint64_t printed_bytes;               /* in this run */
+    struct pressure_watch *pressure;      /* owned; NULL: its service has no rules, or it does not run */
+    const char *pressed_for;              /* the resource of the rule that has ended it */
     struct ending *ending; /* owned; the process is reaped, and what is to be known of its end is on the way */
     struct tail *tail;     /* owned: the end of what it printed in this run; NULL nothing yet */
     bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
@@ -176,6 +178,10 @@ void deadline_begin(struct container *c); /* it runs */
 void deadline_on_freeze(struct container *c);
 void deadline_end(struct container *c);
 
+/* pressure.c: x-shoal.pressure of its service */
+int pressure_begin(struct container *c, shoal_error_t *err); /* before it runs; on failure nothing is watched */
+void pressure_end(struct container *c);
+
 /* oom.c */
 struct oom {
     struct shoal_oom about; /* with the texts below */
@@ -220,6 +226,8 @@ struct sandbox_kit {
     struct launch *spare_launches; /* owned */
     unsigned spare_launch_count;
     struct seccomp_entry *seccomp; /* compiled once per capability set */
+    bool no_pressure;              /* sandbox_kit_options */
+    bool shrinking;                /* a worker reclaims memory: one at a time, they are few */
     struct oom_reader *oom;        /* owned; NULL: the kernel's log cannot be read */
     char *read_buffer;             /* for pipes: one for all, the loop is one thread */
     struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */

@@ -111,6 +111,7 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
         return shoal_fail(err, -ENOMEM, "sandbox kit");
     kit->loop = options->loop;
     kit->ended_end = &kit->ended;
+    kit->no_pressure = options->no_pressure;
     (void)uv_idle_init(kit->loop, &kit->idle);
     kit->idle.data = kit;
     if (getrlimit64(RLIMIT_NOFILE, &kit->descriptors) < 0 || options->descriptors > kit->descriptors.rlim_max)

@@ -37,6 +37,8 @@ static int cgroup_enter(struct container *c, shoal_error_t *err)
     if (name == NULL)
         return shoal_fail(err, -ENOMEM, "cgroup");
     int code = cgroup_create(c->cgroups, name, c->limits, on_cgroup_event, c, &c->cgroup, err);
+    if (code == 0)
+        code = pressure_begin(c, err);
     return code < 0 ? code : 1;
 }
 

@@ -59,3 +59,48 @@ uint64_t pressure_read_some_usec(const struct pressure *pressure, enum pressure_
     text[count] = '\0';
     return pressure_parse_some_usec(text);
 }
+
+static void on_told(uv_poll_t *poll, int status, int events)
+{
+    struct pressure_trigger *trigger = poll->data;
+    if (status < 0 || (events & UV_PRIORITIZED) == 0) {
+        (void)uv_poll_stop(poll); /* the cgroup is gone: it would tell that for ever */
+        return;
+    }
+    trigger->cb(trigger->data);
+}
+
+int pressure_trigger_open(struct pressure_trigger *trigger, uv_loop_t *loop, int pressure_fd, bool full,
+                          uint64_t stall_usec, uint64_t window_usec, void (*cb)(void *data), void *data,
+                          shoal_error_t *err)
+{
+    AUTO_FD fd = pressure_fd;
+    char text[64];
+    int count = snprintf(text, sizeof text, "%s %llu %llu", full ? "full" : "some", (unsigned long long)stall_usec,
+                         (unsigned long long)window_usec);
+    if (write(fd, text, (size_t)count + 1) < 0) /* with its NUL, psi.rst */
+        return shoal_fail(err, -errno, "write '%s'", text);
+    int code = uv_poll_init(loop, &trigger->poll, fd);
+    if (code < 0)
+        return shoal_fail(err, code, "watch the trigger");
+    trigger->poll.data = trigger;
+    trigger->cb = cb;
+    trigger->data = data;
+    trigger->fd = take_fd(&fd);
+    (void)uv_poll_start(&trigger->poll, UV_PRIORITIZED, on_told);
+    uv_unref((uv_handle_t *)&trigger->poll); /* listening alone keeps no loop going */
+    return 0;
+}
+
+static void on_trigger_closed(uv_handle_t *handle)
+{
+    struct pressure_trigger *trigger = handle->data;
+    base_close_fd(&trigger->fd);
+    trigger->close_cb(trigger->data);
+}
+
+void pressure_trigger_close(struct pressure_trigger *trigger, void (*cb)(void *data))
+{
+    trigger->close_cb = cb;
+    uv_close((uv_handle_t *)&trigger->poll, on_trigger_closed);
+}

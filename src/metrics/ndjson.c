@@ -290,6 +290,14 @@ static void put_throttle(struct json *json, const shoal_event_t *event)
 static void put_pressure_event(struct json *json, const shoal_event_t *event)
 {
     json_string(json, "resource", event->resource);
+    if (event->stall != NULL) {
+        json_string(json, "scope", event->stall->scope);
+        json_string(json, "share", event->stall->share);
+        json_uint(json, "stall_usec", event->stall->stall_usec);
+        json_uint(json, "within_usec", event->stall->window_usec);
+        json_string(json, "do", event->stall->action);
+        return;
+    }
     json_double(json, "some", event->some_percent);
     json_open(json, "culprits", '[');
     for (size_t i = 0; i < event->culprit_count; i++) {

@@ -1,5 +1,7 @@
 /* What the fleet asks, held against what the host and its images have, before anything is started. */
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 
 #include "cgroup/cgroup.h"
 #include "supervisor/inside.h"
@@ -154,6 +156,60 @@ int check_rates(shoal_supervisor_t *s, shoal_error_t *err)
                        first->name, why.text);
     supervisor_message(s, SHOAL_ERROR, "%s", err->text);
     return shoal_refuse(err, -ENOTSUP, "the host lacks what the fleet needs; nothing was started");
+}
+
+/* A trigger like it, of the host, for a moment: what the kernel refuses there it refuses of a cgroup too. */
+static int try_rule(const shoal_supervisor_t *s, const shoal_pressure_rule_t *rule, shoal_error_t *err)
+{
+    char path[32], text[64];
+    (void)snprintf(path, sizeof path, "/proc/pressure/%s", rule->resource);
+    AUTO_FD fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return shoal_refuse(err, -ENOTSUP, "this kernel tells no pressure (%s: %s)", path, strerror(errno));
+    int count = snprintf(text, sizeof text, "%s %llu %llu", rule->full ? "full" : "some",
+                         (unsigned long long)rule->stall_usec, (unsigned long long)rule->window_usec);
+    int code = write(fd, text, (size_t)count + 1) < 0 ? errno : 0;
+    if (code == EINVAL)
+        return shoal_refuse(err, -ENOTSUP,
+                            "the kernel takes no such window: without CAP_SYS_RESOURCE it is 2s, 4s, 6s, 8s or 10s");
+    if (code != 0)
+        return shoal_refuse(err, -ENOTSUP, "this kernel tells no pressure (%s: %s)", path, strerror(code));
+    if (rule->action == SHOAL_PRESSURE_SHRINK && !cgroup_root_has(s->cgroups, CGROUP_MEMORY))
+        return shoal_refuse(err, -ENOTSUP,
+                            "shrink needs the memory controller of cgroup v2, which this host lacks (%s)",
+                            cgroup_root_why_not(s->cgroups, CGROUP_MEMORY));
+    return 0;
+}
+
+static int check_rules(shoal_supervisor_t *s, const char *service, const shoal_pressure_rule_t *rules, size_t count)
+{
+    int code = 0;
+    for (size_t i = 0; i < count; i++) {
+        shoal_error_t error;
+        if (try_rule(s, &rules[i], &error) == 0)
+            continue;
+        struct place place = place_of(&rules[i].at);
+        bool degrade = s->spec->degrade;
+        supervisor_message(s, degrade ? SHOAL_WARNING : SHOAL_ERROR, "%s%s%s%sx-shoal.pressure.%zu: %s%s", place.text,
+                           service != NULL ? "services." : "", service != NULL ? service : "",
+                           service != NULL ? "." : "", i, degrade ? "no rule is carried out: " : "", error.text);
+        code = -ENOTSUP;
+    }
+    return code;
+}
+
+int check_pressure(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    int code = check_rules(s, NULL, s->spec->pressure_rules, s->spec->pressure_rule_count);
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        int result = check_rules(s, service->name, service->pressure_rules, service->pressure_rule_count);
+        code = code < 0 ? code : result;
+    }
+    s->no_pressure = code < 0;
+    if (code == 0 || s->spec->degrade)
+        return 0;
+    return shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
 }
 
 /* Directories and builtin images name no command of their own. */

@@ -34,6 +34,7 @@ static const char *const cause_names[] = {
     [SHOAL_CAUSE_IDLE] = "idle",
     [SHOAL_CAUSE_TTL] = "ttl",
     [SHOAL_CAUSE_OUTPUT] = "output",
+    [SHOAL_CAUSE_PRESSURE] = "pressure",
 };
 
 const char *shoal_event_name(shoal_event_kind_t kind)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "shoal/control.h"
+
 /* It has ended for good, unless it is asked for again. */
 static void end_member(struct member *member)
 {
@@ -389,6 +391,15 @@ static void on_ended(void *data, struct container *c, const shoal_sample_t *fina
     supervisor_publish_sample(data, final);
 }
 
+static void on_restart_wanted(void *data, struct container *c)
+{
+    shoal_control_t wanted = {
+        .action = SHOAL_ACTION_RESTART, .kind = SHOAL_TARGET_CONTAINER, .name = container_name(c), .grace_ms = -1};
+    shoal_error_t error;
+    if (shoal_supervisor_control(data, &wanted, NULL, NULL, &error) < 0)
+        supervisor_message(data, SHOAL_WARNING, "%s", error.text);
+}
+
 static void on_settled(void *data, struct container *c)
 {
     shoal_supervisor_t *s = data;
@@ -452,6 +463,7 @@ void fleet_init(shoal_supervisor_t *s)
         .on_parked = on_parked,
         .on_ended = on_ended,
         .on_settled = on_settled,
+        .on_restart_wanted = on_restart_wanted,
         .on_output = s->options.on_output != NULL ? on_output : NULL,
         .on_warning = on_warning,
     };

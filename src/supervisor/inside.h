@@ -172,6 +172,8 @@ struct shoal_supervisor {
 
     struct culprits *culprits;
     struct reload *reload; /* under way; NULL none */
+    struct stalls *stalls; /* NULL: no such rules */
+    bool no_pressure;      /* this host cannot carry out x-shoal.pressure, and the file says to go on without */
     uv_timer_t sample_timer;
     bool sampling;
     size_t sample_next;
@@ -202,6 +204,11 @@ void culprits_feed(struct culprits *culprits, size_t member, const shoal_sample_
 void culprits_round_over(struct culprits *culprits);
 void culprits_close(struct culprits *culprits, void (*cb)(void *data), void *data);
 
+/* stall.c: x-shoal.pressure of the file, of the fleet and of the host. */
+struct stalls;
+int stalls_open(struct stalls **out, shoal_supervisor_t *s, shoal_error_t *err);
+void stalls_close(struct stalls *stalls, void (*cb)(void *data), void *data);
+
 /* sample.c: also the last sample of a run. */
 void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
@@ -209,6 +216,7 @@ void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *samp
 /* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
 int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
                       shoal_error_t *err);
+int check_pressure(shoal_supervisor_t *s, shoal_error_t *err);
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 int check_rates(shoal_supervisor_t *s, shoal_error_t *err);

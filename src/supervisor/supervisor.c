@@ -251,6 +251,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = groups_open(s, err);
     if (code == 0)
+        code = check_pressure(s, err);
+    if (code == 0)
         code = check_rates(s, err);
     if (code == 0) /* behind the leftovers: what they held is free again */
         code = check_limits(s, NULL, NULL, err);
@@ -261,7 +263,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
     if (code == 0) {
-        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max, s->options.descriptors};
+        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max, s->options.descriptors,
+                                          s->no_pressure};
         code = sandbox_kit_open(&s->kit, &kit, err);
     }
     for (size_t i = 0; i < s->spec->service_count && code == 0; i++)
@@ -270,6 +273,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = open_net(s, err);
     if (code == 0)
         code = culprits_open(&s->culprits, s, err);
+    if (code == 0)
+        code = s->no_pressure ? 0 : stalls_open(&s->stalls, s, err);
     if (code == 0)
         code = open_stock(s, err);
     if (code == 0)
@@ -333,15 +338,24 @@ static void close_culprits(void *data)
         close_timers(s);
 }
 
-static void close_cgroups(void *data)
+static void close_cgroups_alone(void *data)
 {
     shoal_supervisor_t *s = data;
-    s->net = NULL;
     groups_close(s);
     if (s->cgroups != NULL)
         cgroup_root_close(s->cgroups, close_culprits, s);
     else
         close_culprits(s);
+}
+
+static void close_cgroups(void *data)
+{
+    shoal_supervisor_t *s = data;
+    s->net = NULL;
+    if (s->stalls != NULL) /* its triggers go before their cgroup */
+        stalls_close(s->stalls, close_cgroups_alone, s);
+    else
+        close_cgroups_alone(s);
 }
 
 static void close_net(void *data)

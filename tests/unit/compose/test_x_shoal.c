@@ -40,6 +40,35 @@ static void errors(void **state)
     free(findings);
 }
 
+/* Limits of a run, and rules about its pressure. */
+static void limits_and_rules(void **state)
+{
+    (void)state;
+    char *findings = NULL;
+    assert_null(
+        load_text("x-shoal: {pressure: [{on: memory, some: 1ms, do: kill}, {of: galaxy, on: io, some: 1ms}]}\n"
+                  "services:\n"
+                  "  a: {image: builtin:busybox, x-shoal: {limits: {wall: 0, idle: 999ms, output: 0, wal: 1s}}}\n"
+                  "  b: {image: builtin:busybox, x-shoal: {pressure: [{}, {on: cpu, some: 3s, of: host}]}}\n",
+                  &findings));
+    static const char *const wanted[] = {
+        "x-shoal.pressure.0: do: of the fleet it is event or shrink",
+        "\"galaxy\" is none; it is fleet or host",
+        "services.a.x-shoal.limits.wall: \"0\" is out of range",
+        "services.a.x-shoal.limits.idle: \"999ms\" is out of range",
+        "services.a.x-shoal.limits.output: of 0 would end it",
+        "services.a.x-shoal.limits.wal: unknown key; did you mean \"wall\"?",
+        "services.b.x-shoal.pressure.0: needs on: cpu, memory or io",
+        "services.b.x-shoal.pressure.0: needs one of some and full",
+        "services.b.x-shoal.pressure.1: nobody waits for 3000 ms within 2000 ms",
+        "services.b.x-shoal.pressure.1: of: is for rules of the file",
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (strstr(findings, wanted[i]) == NULL)
+            fail_msg("%s\nis not in\n%s", wanted[i], findings);
+    free(findings);
+}
+
 static void profiles(void **state)
 {
     (void)state;
@@ -129,7 +158,8 @@ static void rates(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors), cmocka_unit_test(profiles),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors),
+                                       cmocka_unit_test(limits_and_rules), cmocka_unit_test(profiles),
                                        cmocka_unit_test(rates)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
