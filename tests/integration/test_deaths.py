@@ -159,6 +159,16 @@ def test_memory_limit_of_the_project(fleet):
 
 
 @needs_controllers
+def test_memory_limit_of_the_group(fleet):
+    text = service(EATER, "    x-shoal: {group: tenants}\n").replace("degrade: true", "degrade: true, groups: {tenants: {mem_limit: 32m}}")
+    result = fleet(text).wait()
+    died = result.events("die")[0]
+    assert told(died) == ("oom", 137, "SIGKILL", "kernel")
+    assert (died["oom"]["level"], died["oom"]["limit"]) == ("group", 32 << 20)
+    assert died["oom"]["cgroup"].endswith("/shoal/demo/tenants") and "the limit of its group" in died["why"]
+
+
+@needs_controllers
 def test_a_child_alone_dies_for_memory(fleet):
     script = f"mkfifo /go; echo ready; read x < /go; sh -c '{EATER}'; echo survived; while :; do sleep 0.05; done"
     started = fleet(service(script, "    mem_limit: 24m\n    memswap_limit: 24m\n"))
