@@ -106,3 +106,33 @@ def test_samples_carry_every_counter(fleet):
         assert sample["pressure"][resource]["some_total"] >= 0
     assert shoal.controllers() >= {"memory", "pids", "cpu", "io"}
     started.stop()
+
+
+def test_a_queue_that_overflows_loses_nothing(fleet):
+    """Of more events than inotify keeps, the rest is read anew."""
+    path = "/proc/sys/fs/inotify/max_queued_events"
+    with open(path) as text:
+        before = text.read()
+    try:
+        with open(path, "w") as out:
+            out.write("1")
+        script = "mkfifo /go; echo ready; read x < /go; for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; sleep 100"
+        started = fleet(HEAD + service("a", script, "    pids_limit: 4\n    scale: 6\n"))
+        names = [f"demo-a-{n}" for n in range(1, 7)]
+        for name in names:
+            shoal.wait_for(lambda name=name: started.log_records(name), what="ready")
+        os.kill(started.process.pid, 19)  # SIGSTOP: it reads nothing while all of them are refused
+        try:
+            for name in names:
+                with open(f"/proc/{started.pid_of(name)}/root/go", "w") as out:
+                    out.write("go\n")
+            for name in names:
+                shoal.wait_for(lambda name=name: "max 0" not in read(started, name, "pids.events"), what="a refusal")
+        finally:
+            os.kill(started.process.pid, 18)
+        for name in names:
+            started.wait_event("limit", container=name)
+        started.stop()
+    finally:
+        with open(path, "w") as out:
+            out.write(before)
