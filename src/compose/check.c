@@ -44,11 +44,30 @@ static void check_rates(struct load *load, const shoal_service_t *service)
                    service->attachment_count);
 }
 
+static void check_cpu(struct load *load, const shoal_service_t *service)
+{
+    const shoal_limit_t *items = service->limits.items;
+    const shoal_limit_t *weight = &items[SHOAL_LIMIT_CPU_WEIGHT], *idle = &items[SHOAL_LIMIT_CPU_IDLE];
+    const shoal_limit_t *burst = &items[SHOAL_LIMIT_CPU_BURST], *cpus = &items[SHOAL_LIMIT_CPUS];
+    struct place weight_at = limit_place(load, weight), idle_at = limit_place(load, idle);
+    struct place burst_at = limit_place(load, burst);
+    if (weight->set && items[SHOAL_LIMIT_CPU_SHARES].set)
+        load_error(load, &weight_at, "stands beside cpu_shares, which says the same in another measure");
+    if (idle->set && (weight->set || items[SHOAL_LIMIT_CPU_SHARES].set))
+        load_error(load, &idle_at, "does not go with a weight: an idle sandbox has none");
+    if (burst->set && !cpus->set)
+        load_error(load, &burst_at, "needs cpus, from whose time it is saved");
+    else if (burst->set && burst->value > cpus->value * 100)
+        load_error(load, &burst_at, "is more than the %lld us that cpus gives in a period",
+                   (long long)cpus->value * 100);
+}
+
 /* What shoal asks of a service besides what Compose does (consistency.c). */
 void finish_service(struct load *load, shoal_service_t *service)
 {
     const struct draft *draft = load->draft;
     check_memory(load, service);
+    check_cpu(load, service);
     check_rates(load, service);
     for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {
         const shoal_pair_t *sysctl = &service->sysctls[i];

@@ -227,6 +227,10 @@ READER(read_cpus);
 READER(read_cpu_shares);
 READER(read_cpuset);
 READER(read_pids);
+READER(read_limit_number);
+READER(read_limit_duration);
+READER(read_limit_flag);
+READER(read_oom);
 READER(read_rates);
 READER(read_ulimits);
 READER(read_restart); /* restart.c */

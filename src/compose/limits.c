@@ -85,6 +85,41 @@ void read_pids(struct load *load, const struct place *at, const struct key *key,
         put_limit(load, at, key, object, count == 0 ? -1 : count, NULL);
 }
 
+void read_limit_number(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                       void *object)
+{
+    int64_t number;
+    if (take_integer(load, at, value, key->min, key->max, &number))
+        put_limit(load, at, key, object, number, NULL);
+}
+
+/* Microseconds, as a duration. */
+void read_limit_duration(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                         void *object)
+{
+    uint64_t ms;
+    if (take_duration(load, at, value, &ms) && ms > 0)
+        put_limit(load, at, key, object, (int64_t)ms * 1000, NULL);
+}
+
+void read_limit_flag(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    bool flag;
+    if (take_flag(load, at, value, &flag) && flag)
+        put_limit(load, at, key, object, 1, NULL);
+}
+
+void read_oom(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    const char *text;
+    if (!take_text(load, at, value, &text))
+        return;
+    if (strcmp(text, "group") != 0 && strcmp(text, "process") != 0)
+        load_error(load, at, "\"%.60s\" is not a way to kill; write group or process", text);
+    else
+        put_limit(load, at, key, object, strcmp(text, "group") == 0, NULL);
+}
+
 /* ---- blkio_config ---- */
 
 struct rate_draft {

@@ -136,3 +136,14 @@ def test_a_queue_that_overflows_loses_nothing(fleet):
     finally:
         with open(path, "w") as out:
             out.write(before)
+
+
+def test_limits_of_x_shoal_are_written(fleet):
+    extra = ("    mem_limit: 64m\n    cpus: 0.5\n    x-shoal: {memory_high: 48m, oom: process, cpu_weight: 250, cpu_burst: 20ms, cpuset_mems: '0'}\n")
+    started = fleet(HEAD + service("a", "sleep 1000", extra) + service("b", "sleep 1000", "    x-shoal: {cpu_idle: true}\n"))
+    started.wait_event("start", count=2)
+    wanted = {"memory.high": str(48 << 20), "memory.oom.group": "0", "cpu.weight": "250", "cpu.max.burst": "20000",
+              "cpuset.mems": "0"}
+    assert {file: read(started, "demo-a-1", file) for file in wanted} == wanted
+    assert read(started, "demo-b-1", "cpu.idle") == "1"
+    started.stop()
