@@ -33,8 +33,19 @@ enum {
  * 3,000. */
 static const uint64_t SANDBOX_BYTES = 256 << 10, ENDPOINT_BYTES = 512 << 10, OWN_BYTES = 32 << 20;
 
+/* To find a sysctl takes long where there are many network namespaces, each with sysctls of the same names. They are read again
+ * after a while only. */
+enum { SYSCTLS_MOST = 24, SYSCTLS_FRESH_USEC = 30000000 };
+struct sysctl {
+    const char *path;
+    uint64_t value;
+};
+
 struct resources {
     const shoal_supervisor_t *boss;
+    struct sysctl sysctls[SYSCTLS_MOST];
+    size_t sysctl_count;
+    uint64_t sysctls_usec; /* when the first of them was read */
     struct fleet_need need;
     uint64_t id_limit, host_mounts;
     char namespaces[40]; /* the tightest of user.max_*_namespaces */
@@ -104,11 +115,18 @@ static bool read_text(const char *path, char *out, size_t room)
     return count > 0;
 }
 
-static uint64_t read_sysctl(const char *path)
+/* path: a literal. */
+static uint64_t read_sysctl(struct resources *r, const char *path)
 {
+    for (size_t i = 0; i < r->sysctl_count; i++)
+        if (r->sysctls[i].path == path)
+            return r->sysctls[i].value;
     char text[64];
-    unsigned long long value;
-    return read_text(path, text, sizeof text) && sscanf(text, "%llu", &value) == 1 ? value : SHOAL_ABSENT;
+    unsigned long long number;
+    uint64_t value = read_text(path, text, sizeof text) && sscanf(text, "%llu", &number) == 1 ? number : SHOAL_ABSENT;
+    if (r->sysctl_count < SYSCTLS_MOST)
+        r->sysctls[r->sysctl_count++] = (struct sysctl){path, value};
+    return value;
 }
 
 static uint64_t count_fds(bool may_take_long)
@@ -156,16 +174,14 @@ static uint64_t count_tasks(void)
 
 static void read_pids(struct resources *r, shoal_resource_t *out)
 {
-    (void)r;
     out->used = count_tasks();
-    out->limit = read_sysctl("/proc/sys/kernel/pid_max");
+    out->limit = read_sysctl(r, "/proc/sys/kernel/pid_max");
 }
 
 static void read_threads(struct resources *r, shoal_resource_t *out)
 {
-    (void)r;
     out->used = count_tasks();
-    out->limit = read_sysctl("/proc/sys/kernel/threads-max");
+    out->limit = read_sysctl(r, "/proc/sys/kernel/threads-max");
 }
 
 static void read_cgroup_pids(struct resources *r, shoal_resource_t *out)
@@ -189,7 +205,7 @@ static void read_cgroup_descendants(struct resources *r, shoal_resource_t *out)
 /* Whether another instance can be had is all that can be seen of what others use. */
 static void read_instances(struct resources *r, shoal_resource_t *out)
 {
-    out->limit = read_sysctl("/proc/sys/fs/inotify/max_user_instances");
+    out->limit = read_sysctl(r, "/proc/sys/fs/inotify/max_user_instances");
     if (r->boss->cgroups_opened) { /* ours is */
         out->used = 1;
         return;
@@ -201,27 +217,30 @@ static void read_instances(struct resources *r, shoal_resource_t *out)
 static void read_watches(struct resources *r, shoal_resource_t *out)
 {
     out->used = r->boss->cgroups != NULL ? cgroup_root_watches(r->boss->cgroups) : SHOAL_ABSENT;
-    out->limit = read_sysctl("/proc/sys/fs/inotify/max_user_watches");
+    out->limit = read_sysctl(r, "/proc/sys/fs/inotify/max_user_watches");
 }
 
 static void read_polled(struct resources *r, shoal_resource_t *out)
 {
-    (void)r;
-    out->limit = read_sysctl("/proc/sys/fs/epoll/max_user_watches");
+    out->limit = read_sysctl(r, "/proc/sys/fs/epoll/max_user_watches");
 }
 
 static void read_namespaces(struct resources *r, shoal_resource_t *out)
 {
-    static const char *const kinds[] = {"user", "mnt", "net", "pid", "ipc", "uts", "time", "cgroup"};
-    for (size_t i = 0; i < COUNT(kinds); i++) {
-        char path[64];
-        (void)snprintf(path, sizeof path, "/proc/sys/user/max_%s_namespaces", kinds[i]);
-        uint64_t limit = read_sysctl(path);
+#define PREFIX "/proc/sys/"
+    static const char *const paths[] = {
+        PREFIX "user/max_user_namespaces", PREFIX "user/max_mnt_namespaces",  PREFIX "user/max_net_namespaces",
+        PREFIX "user/max_pid_namespaces",  PREFIX "user/max_ipc_namespaces",  PREFIX "user/max_uts_namespaces",
+        PREFIX "user/max_time_namespaces", PREFIX "user/max_cgroup_namespaces"};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        uint64_t limit = read_sysctl(r, paths[i]);
         if (limit < out->limit) { /* SHOAL_ABSENT is more than any */
             out->limit = limit;
-            (void)snprintf(r->namespaces, sizeof r->namespaces, "user.max_%s_namespaces", kinds[i]);
+            (void)snprintf(r->namespaces, sizeof r->namespaces, "%s", paths[i] + sizeof PREFIX - 1);
+            *strchr(r->namespaces, '/') = '.';
         }
     }
+#undef PREFIX
     out->name = r->namespaces;
 }
 
@@ -243,16 +262,15 @@ static uint64_t count_mounts(void)
 static void read_mounts(struct resources *r, shoal_resource_t *out)
 {
     out->used = r->host_mounts;
-    out->limit = read_sysctl("/proc/sys/fs/mount-max");
+    out->limit = read_sysctl(r, "/proc/sys/fs/mount-max");
 }
 
 /* One table for all network namespaces of the host, though only the first one shows it. */
 static void read_neighbours(struct resources *r, shoal_resource_t *out)
 {
-    (void)r;
     char text[256];
     unsigned entries;
-    out->limit = read_sysctl("/proc/sys/net/ipv4/neigh/default/gc_thresh3");
+    out->limit = read_sysctl(r, "/proc/sys/net/ipv4/neigh/default/gc_thresh3");
     if (!read_text("/proc/net/stat/arp_cache", text, sizeof text))
         return;
     const char *line = strchr(text, '\n'); /* behind the header: a line per CPU, the first word in each the same */
@@ -394,6 +412,11 @@ int resources_open(struct resources **out, const shoal_supervisor_t *s, shoal_er
 
 void resources_read(struct resources *r)
 {
+    uint64_t now = base_monotonic_usec();
+    if (r->sysctl_count == 0 || now - r->sysctls_usec > SYSCTLS_FRESH_USEC) {
+        r->sysctl_count = 0;
+        r->sysctls_usec = now;
+    }
     memset(&r->room, 0xff, sizeof r->room); /* SHOAL_ABSENT */
     if (r->boss->cgroups != NULL)
         cgroup_read_room(r->boss->cgroups, &r->room);
