@@ -157,7 +157,6 @@ void listener_close(struct listener *listener)
     if (listener->path != NULL)
         (void)unlink(listener->path); /* gone already: all the better */
     base_close_fd(&listener->fd);
-    listener->fd = -1;
     free(listener->path);
     free(listener->url);
     listener->path = listener->url = NULL;

@@ -16,10 +16,16 @@
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* A descriptor closed once, on every return; take_fd() moves it out. */
+static inline int take_fd(int *fd)
+{
+    int taken = *fd;
+    *fd = -1;
+    return taken;
+}
 static inline void base_close_fd(int *fd)
 {
     if (*fd >= 0)
-        (void)close(*fd); /* nothing written through it that a failure here could lose */
+        (void)close(take_fd(fd)); /* nothing written through it that a failure here could lose */
 }
 static inline void base_free(void *pointer)
 {
@@ -27,12 +33,6 @@ static inline void base_free(void *pointer)
 }
 #define AUTO_FD __attribute__((cleanup(base_close_fd))) int
 #define AUTO_FREE __attribute__((cleanup(base_free)))
-static inline int take_fd(int *fd)
-{
-    int taken = *fd;
-    *fd = -1;
-    return taken;
-}
 
 /* Growable text; always NUL-terminated once something was added. A failed allocation sets `failed` and later additions
  * do nothing, so that a chain of additions is checked once, at its end. */

@@ -85,7 +85,6 @@ int cgroup_fd(const struct cgroup *cgroup)
 void cgroup_close_fd(struct cgroup *cgroup)
 {
     base_close_fd(&cgroup->dir_fd);
-    cgroup->dir_fd = -1;
 }
 
 int cgroup_kill(struct cgroup *cgroup, shoal_error_t *err)

@@ -126,12 +126,11 @@ static void on_linked(void *data, int status, const shoal_error_t *err)
 
 static int link_enter(struct container *c, shoal_error_t *err)
 {
-    if (c->namespace != NULL) { /* the link is there */
-        int code = c->endpoint_count > 0 ? net_namespace_connect(c->namespace, c->endpoints[0], err) : 0;
-        return code < 0 ? code : 1;
-    }
-    for (size_t i = 0; i < c->endpoint_count; i++) {
-        int code = net_endpoint_link(c->endpoints[i], c->pid, interface_name(i).text, on_linked, c, err);
+    for (size_t i = 0; i < c->endpoint_count;
+         i++) { /* in a namespace of the stock there is one, and its link is there */
+        int code = c->namespace != NULL
+                       ? net_namespace_connect(c->namespace, c->endpoints[i], on_linked, c, err)
+                       : net_endpoint_link(c->endpoints[i], c->pid, interface_name(i).text, on_linked, c, err);
         if (code < 0)
             return code;
         c->links_pending++;

@@ -160,7 +160,6 @@ static void do_write(uv_work_t *work)
         } else if (b->max_files > 1) {
             b->code = rotate(b->path, b->max_files);
             base_close_fd(&fd);
-            fd = -1;
         } else {
             b->code = ftruncate(fd, 0) < 0 ? -errno : 0;
             size = 0;

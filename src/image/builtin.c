@@ -201,7 +201,6 @@ static int list_applets(const struct program *program, struct text *out, shoal_e
         return shoal_fail(err, code, "%s --list", program->path);
 
     base_close_fd(&write_fd);
-    write_fd = -1;
     char part[4096];
     ssize_t count;
     while ((count = read(read_fd, part, sizeof part)) > 0 || (count < 0 && errno == EINTR)) {

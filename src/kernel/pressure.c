@@ -31,7 +31,6 @@ void pressure_close(struct pressure *pressure)
 {
     for (int i = 0; i < PRESSURE_COUNT; i++) {
         base_close_fd(&pressure->fds[i]);
-        pressure->fds[i] = -1;
     }
 }
 

@@ -1,5 +1,6 @@
 /* One membership: an address and a port, and while its sandbox runs a veth pair. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -7,7 +8,7 @@
 
 #include "net/inside.h"
 
-enum { PLAIN_MESSAGES = 3, LINK_MESSAGES = PLAIN_MESSAGES + SHAPE_MESSAGES };
+enum { PLAIN_MESSAGES = 4, LINK_MESSAGES = PLAIN_MESSAGES + SHAPE_MESSAGES };
 
 struct net_endpoint {
     struct net *net;
@@ -32,6 +33,7 @@ struct net_endpoint {
     unsigned link_waiting;
     int link_status;
     char host_name[IFNAMSIZ];
+    struct net_namespace *connecting; /* of the stock: its link was there; NULL: a link of its own is made */
     net_link_cb link_cb;
     void *link_data;
 
@@ -105,12 +107,6 @@ static void set_index(struct net_endpoint *endpoint, int index)
     }
 }
 
-void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6])
-{
-    set_index(endpoint, index);
-    memcpy(endpoint->base, base, sizeof endpoint->base);
-}
-
 void endpoint_see(struct net *net, int index, const uint64_t seen[6])
 {
     for (struct net_endpoint *endpoint = *bucket_of(net, index); endpoint != NULL; endpoint = endpoint->next_linked)
@@ -161,7 +157,7 @@ int net_endpoint_read_stats(struct net_endpoint *endpoint, void (*cb)(void *data
         return -ENOMEM;
     struct netlink_request *request = &endpoint->stats_request;
     *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
-    int code = netlink_send(endpoint->net->netlink, &message, &request, 1, NULL);
+    int code = netlink_send(endpoint->net->netlink, &message, &request, 1, -1, -1, NULL);
     nlmsg_free(message);
     if (code < 0)
         return code;
@@ -199,9 +195,16 @@ static void on_link_answer(struct netlink_request *request, int status)
         return;
     shoal_error_t error = {0};
     status = endpoint->link_status;
-    if (status < 0)
-        (void)shoal_fail(&error, status, "network %s: link %s to %s", endpoint->net->networks[endpoint->network].name,
-                         endpoint->host_name, endpoint->shard->name);
+    const struct network *network = &endpoint->net->networks[endpoint->network];
+    if (status < 0 && endpoint->connecting != NULL)
+        (void)shoal_fail(&error, status, "network %s: address %s on its link", network->name,
+                         subnet_format(endpoint->address, network->prefix).text);
+    else if (status < 0)
+        (void)shoal_fail(&error, status, "network %s: link %s to %s", network->name, endpoint->host_name,
+                         endpoint->shard->name);
+    if (endpoint->connecting != NULL)
+        endpoint->connecting->connecting = false;
+    endpoint->connecting = NULL;
     net_link_cb cb = endpoint->link_cb;
     endpoint->link_cb = NULL;
     cb(endpoint->link_data, status, &error);
@@ -236,7 +239,7 @@ static void add_message(struct link_plan *plan, struct nl_msg *message,
 
 /* All messages in one call: what comes up before its autoconfiguration is off would talk to every port, and what comes up
  * before its rates are there would be faster than it may. */
-static void plan_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, struct link_plan *plan)
+static void plan_link(struct net_endpoint *endpoint, int ns_fd, const char *inside, struct link_plan *plan)
 {
     struct veth veth = {
         .name = endpoint->host_name,
@@ -245,7 +248,7 @@ static void plan_link(struct net_endpoint *endpoint, pid_t pid, const char *insi
         .peer_index = inside_index(inside),
         .master = endpoint->shard->index,
         .group = endpoint->net->group,
-        .peer_pid = pid,
+        .peer_ns_fd = ns_fd,
         .peer_address = endpoint->address,
     };
     add_message(plan, message_new_veth(&veth), on_link_answer);
@@ -260,6 +263,28 @@ static void plan_link(struct net_endpoint *endpoint, pid_t pid, const char *insi
     add_message(plan, message_up(NULL, endpoint->index), on_link_answer);
 }
 
+/* plan: its messages are freed; NULL among them: out of memory. fd, keep_fd: as of netlink_send(). */
+static int send_plan(struct net_endpoint *endpoint, struct link_plan *plan, int fd, int keep_fd, shoal_error_t *err)
+{
+    struct netlink_request *requests[LINK_MESSAGES];
+    bool complete = true;
+    for (size_t i = 0; i < plan->count; i++) {
+        *request_of(endpoint, i) = (struct link_request){.request.done = plan->done[i], .endpoint = endpoint};
+        requests[i] = &request_of(endpoint, i)->request;
+        complete &= plan->messages[i] != NULL;
+    }
+    struct net *net = endpoint->net;
+    int code = complete ? netlink_send(net->netlink, plan->messages, requests, plan->count, fd, keep_fd, err)
+                        : shoal_fail(err, -ENOMEM, "network %s: link", net->networks[endpoint->network].name);
+    if (!complete && keep_fd >= 0)
+        (void)close(keep_fd);
+    for (size_t i = 0; i < plan->count; i++)
+        nlmsg_free(plan->messages[i]);
+    endpoint->link_waiting = code < 0 ? 0 : (unsigned)plan->count;
+    endpoint->link_status = 0;
+    return code;
+}
+
 int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *inside, net_link_cb cb, void *data,
                       shoal_error_t *err)
 {
@@ -271,29 +296,42 @@ int net_endpoint_link(struct net_endpoint *endpoint, pid_t pid, const char *insi
         endpoint->ifb = shape_take_ifb(net);
     if (endpoint->rates.egress > 0 && endpoint->ifb == NULL)
         return shoal_fail(err, -ENOMEM, "network %s: link", network);
+    char path[32]; /* not by its pid: that may be another's when the request is carried out */
+    (void)snprintf(path, sizeof path, "/proc/%d/ns/net", (int)pid);
+    int ns_fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (ns_fd < 0)
+        return shoal_fail(err, -errno, "network %s: open %s", network, path);
     set_index(endpoint, OUTSIDE_INDEX + (int)net_next_link(net, endpoint->host_name));
     memset(endpoint->base, 0, sizeof endpoint->base);
     struct link_plan plan = {.count = 0};
-    plan_link(endpoint, pid, inside, &plan);
-    struct netlink_request *requests[LINK_MESSAGES];
-    int code = 0;
-    for (size_t i = 0; i < plan.count; i++) {
-        *request_of(endpoint, i) = (struct link_request){.request.done = plan.done[i], .endpoint = endpoint};
-        requests[i] = &request_of(endpoint, i)->request;
-        if (plan.messages[i] == NULL)
-            code = shoal_fail(err, -ENOMEM, "network %s: link", network);
-    }
-    if (code == 0)
-        code = netlink_send(net->netlink, plan.messages, requests, plan.count, err);
-    for (size_t i = 0; i < plan.count; i++)
-        nlmsg_free(plan.messages[i]);
-    if (code < 0)
-        return code;
-    endpoint->link_waiting = (unsigned)plan.count;
-    endpoint->link_status = 0;
-    endpoint->link_cb = cb;
+    plan_link(endpoint, ns_fd, inside, &plan);
+    int code = send_plan(endpoint, &plan, -1, ns_fd, err);
+    endpoint->link_cb = code < 0 ? NULL : cb;
     endpoint->link_data = data;
-    return 0;
+    return code;
+}
+
+int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *endpoint, net_link_cb cb, void *data,
+                          shoal_error_t *err)
+{
+    const struct network *network = &endpoint->net->networks[endpoint->network];
+    if (endpoint->link_waiting > 0)
+        return shoal_refuse(err, -EBUSY, "network %s: it is being linked", network->name);
+    namespace->prefix = network->prefix;
+    namespace->address = endpoint->address;
+    set_index(endpoint, namespace->host_index);
+    memcpy(endpoint->base, namespace->base, sizeof endpoint->base);
+    struct link_plan plan = {.count = 0};
+    add_message(&plan, message_set_mac(INSIDE_INDEX, endpoint->address), on_link_answer);
+    add_message(&plan, message_add_address(INSIDE_INDEX, endpoint->address, network->prefix), on_link_answer);
+    add_message(&plan, message_up(NULL, INSIDE_INDEX), on_link_answer);
+    add_message(&plan, message_default_route(INSIDE_INDEX, network->gateway), on_link_answer);
+    int code = send_plan(endpoint, &plan, namespace->socket_fd, -1, err);
+    namespace->connecting = code == 0;
+    endpoint->connecting = code == 0 ? namespace : NULL;
+    endpoint->link_cb = code < 0 ? NULL : cb;
+    endpoint->link_data = data;
+    return code;
 }
 
 static void free_messages(struct net_endpoint *endpoint)

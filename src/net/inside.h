@@ -113,7 +113,6 @@ bool message_read_stats(const struct nlmsghdr *reply, int *out_index, uint64_t o
  * what a host reaches by counting. */
 enum { INSIDE_INDEX = 100, OUTSIDE_INDEX = 1 << 28 };
 uint32_t net_next_link(struct net *net, char name[IFNAMSIZ]); /* number and name of a new veth pair's near end */
-void net_endpoint_adopt(struct net_endpoint *endpoint, int index, const uint64_t base[6]);
 void endpoint_see(struct net *net, int index,
                   const uint64_t seen[6]); /* what the counters of that link show, whosever it is */
 
@@ -143,11 +142,12 @@ struct net_namespace {
     struct net *net;                                        /* NULL: no network */
     size_t network;                                         /* network_count of the stock: none */
     bool used;                                              /* by a tenant before */
-    struct shard *shard;                                    /* the loop's; NULL: none */
-    int socket_fd;    /* netlink route socket inside: it keeps the namespace. -1: dropped */
-    int sysfs_fd;     /* until a tenant has it; -1 */
-    int host_index;   /* of the host's end */
-    uint32_t address; /* of the last tenant; 0 none yet */
+    bool connecting;     /* its socket is in use by the thread that asks for the loop */
+    struct shard *shard; /* the loop's; NULL: none */
+    int socket_fd;       /* netlink route socket inside: it keeps the namespace. -1: dropped */
+    int sysfs_fd;        /* until a tenant has it; -1 */
+    int host_index;      /* of the host's end */
+    uint32_t address;    /* of the last tenant; 0 none yet */
     unsigned prefix;
     uint64_t
         base[6]; /* counters of the host's end that belong to earlier tenants, in the order of shoal_sample_t.net */

@@ -152,7 +152,6 @@ void namespace_drop(struct net_namespace *namespace)
 {
     base_close_fd(&namespace->sysfs_fd);
     base_close_fd(&namespace->socket_fd);
-    namespace->sysfs_fd = namespace->socket_fd = -1;
 }
 
 int net_namespace_take_sysfs(struct net_namespace *namespace)
@@ -170,64 +169,4 @@ int net_namespace_enter(struct net_namespace *namespace, int (*start)(void *data
     if (setns(home_fd, CLONE_NEWNET) < 0)
         abort(); /* cannot be: the way in has shown the right to it. To go on would be to work in a sandbox's network */
     return code;
-}
-
-/* The kernel carries out all of a sendmsg(2) within it, so that the answers are there when it returns. */
-static int ask_all(int fd, struct nl_msg *const *messages, size_t count)
-{
-    struct iovec parts[8];
-    for (size_t i = 0; i < count; i++) {
-        struct nlmsghdr *header = nlmsg_hdr(messages[i]);
-        header->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
-        header->nlmsg_seq = (uint32_t)i + 1;
-        header->nlmsg_pid = 0;
-        parts[i] = (struct iovec){.iov_base = header, .iov_len = NLMSG_ALIGN(header->nlmsg_len)};
-    }
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
-    if (sendmsg(fd, &message, 0) < 0)
-        return -errno;
-    size_t answered = 0;
-    while (answered < count) {
-        _Alignas(struct nlmsghdr) char buffer[4096];
-        ssize_t got = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
-        if (got < 0)
-            return -errno;
-        int left = (int)got;
-        for (const struct nlmsghdr *header = (const void *)buffer; NLMSG_OK(header, left);
-             header = NLMSG_NEXT(header, left)) {
-            if (header->nlmsg_type != NLMSG_ERROR)
-                return -EBADMSG;
-            int code = ((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-            if (code < 0)
-                return code;
-            answered++;
-        }
-    }
-    return 0;
-}
-
-int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *endpoint, shoal_error_t *err)
-{
-    uint32_t subnet, gateway;
-    net_read_subnet(namespace->net, namespace->network, &subnet, &namespace->prefix, &gateway);
-    namespace->address = net_endpoint_address(endpoint);
-    struct nl_msg *messages[] = {
-        message_set_mac(INSIDE_INDEX, namespace->address),
-        message_add_address(INSIDE_INDEX, namespace->address, namespace->prefix),
-        message_up(NULL, INSIDE_INDEX),
-        message_default_route(INSIDE_INDEX, gateway),
-    };
-    int code = 0;
-    for (size_t i = 0; i < COUNT(messages); i++)
-        if (messages[i] == NULL)
-            code = -ENOMEM;
-    if (code == 0)
-        code = ask_all(namespace->socket_fd, messages, COUNT(messages));
-    for (size_t i = 0; i < COUNT(messages); i++)
-        nlmsg_free(messages[i]);
-    if (code < 0)
-        return shoal_fail(err, code, "address %s on %s", subnet_format(namespace->address, namespace->prefix).text,
-                          link_name);
-    net_endpoint_adopt(endpoint, namespace->host_index, namespace->base);
-    return 0;
 }

@@ -90,7 +90,7 @@ int net_read_stats(struct net *net, net_stats_cb cb, void *data)
         return -ENOMEM;
     struct netlink_request *request = &net->stats_request;
     *request = (struct netlink_request){.on_reply = on_stats_reply, .done = on_stats_done};
-    int code = netlink_send(net->netlink, &message, &request, 1, NULL);
+    int code = netlink_send(net->netlink, &message, &request, 1, -1, -1, NULL);
     nlmsg_free(message);
     if (code == 0) {
         net->stats_cb = cb;

@@ -48,7 +48,7 @@ int net_try_rates(const struct net_rates *rates, shoal_error_t *err);
 uint32_t net_endpoint_address(const struct net_endpoint *endpoint); /* IPv4, host byte order */
 size_t net_endpoint_network(const struct net_endpoint *endpoint);
 
-/* Make the veth pair by one request on the loop's netlink socket: the peer at once in the network namespace of pid under the
+/* Make the veth pair by one request to the kernel: the peer at once in the network namespace of pid under the
  * name inside ("eth0"), MAC 02:42 + address; the host end under a fresh name, in our group, without IPv6
  * autoconfiguration, up, on its shard. The pair dies with that namespace; an endpoint may be linked again afterwards.
  * cb: once, from the loop, never from inside the call; status 0 or -errno, err's sentence valid during the call;
@@ -131,8 +131,10 @@ void net_stock_give(struct net_stock *stock, struct net_namespace *namespace);
 int net_namespace_enter(struct net_namespace *namespace, int (*start)(void *data), void *data, shoal_error_t *err);
 int net_namespace_take_sysfs(struct net_namespace *namespace); /* detached mount; the caller's */
 
-/* Give the link in it endpoint's addresses, and the default route when wanted; at once. The endpoint counts on from here. */
-int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *endpoint, shoal_error_t *err);
+/* Give the link in it endpoint's address and the default route, as net_endpoint_link() would make one. The endpoint counts on
+ * from here. It is given back only when this is over. */
+int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *endpoint, net_link_cb cb, void *data,
+                          shoal_error_t *err);
 
 struct net_stock_counts {
     unsigned ready, lent; /* now */

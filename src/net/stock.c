@@ -69,6 +69,13 @@ static void run(void *data) /* the thread */
         append(&stock->done, namespace);
         (void)uv_async_send(&stock->async);
     }
+    struct net_namespace *rest = stock->todo;
+    stock->todo = NULL;
+    uv_mutex_unlock(&stock->mutex);
+    for (struct net_namespace *at = rest; at != NULL; at = at->next)
+        namespace_drop(at); /* the kernel waits for a grace period with each mount */
+    uv_mutex_lock(&stock->mutex);
+    stock->todo = rest;
     stock->stopped = true;
     if (stock->close_cb != NULL)
         (void)uv_async_send(&stock->async);
@@ -254,7 +261,7 @@ static void on_async_closed(uv_handle_t *handle)
     void (*cb)(void *) = stock->close_cb;
     void *data = stock->close_data;
     for (size_t i = 0; i <= stock->network_count; i++)
-        free_list(stock->kinds[i].ready);
+        free_list(stock->kinds[i].ready); /* what came while the thread stopped */
     free_list(stock->todo);
     free_list(stock->done);
     free_stock(stock);
@@ -265,6 +272,12 @@ void net_stock_close(struct net_stock *stock, void (*cb)(void *data), void *data
 {
     stock->close_cb = cb;
     stock->close_data = data;
+    uv_mutex_lock(&stock->mutex);
+    for (size_t i = 0; i <= stock->network_count; i++) {
+        *(struct net_namespace **)last_of(&stock->todo) = stock->kinds[i].ready;
+        stock->kinds[i].ready = NULL;
+    }
+    uv_mutex_unlock(&stock->mutex);
     tell_to_stop(stock);
     uv_ref((uv_handle_t *)&stock->async);
 }
@@ -294,7 +307,8 @@ struct net_namespace *net_stock_take(struct net_stock *stock, size_t network)
     stock->reused += namespace->used;
     namespace->used = true;
     struct net_namespace *oldest = stock->lent_first;
-    bool in_use = oldest->sysfs_fd < 0 && (oldest->shard == NULL || oldest->address != 0); /* its start is over */
+    bool in_use = oldest->sysfs_fd < 0 && !oldest->connecting &&
+                  (oldest->shard == NULL || oldest->address != 0); /* its start is over */
     if (++stock->lent > NET_STOCK_LENT_MOST && in_use) {
         let_go(stock, oldest);
         namespace_drop(oldest); /* the sandbox in it keeps it alive */

@@ -228,10 +228,10 @@ static void read_polled(struct resources *r, shoal_resource_t *out)
 static void read_namespaces(struct resources *r, shoal_resource_t *out)
 {
 #define PREFIX "/proc/sys/"
-    static const char *const paths[] = {
-        PREFIX "user/max_user_namespaces", PREFIX "user/max_mnt_namespaces",  PREFIX "user/max_net_namespaces",
-        PREFIX "user/max_pid_namespaces",  PREFIX "user/max_ipc_namespaces",  PREFIX "user/max_uts_namespaces",
-        PREFIX "user/max_time_namespaces", PREFIX "user/max_cgroup_namespaces"};
+    static const char *const paths[] = {PREFIX "user/max_user_namespaces", PREFIX "user/max_mnt_namespaces",
+                                        PREFIX "user/max_net_namespaces",  PREFIX "user/max_pid_namespaces",
+                                        PREFIX "user/max_ipc_namespaces",  PREFIX "user/max_uts_namespaces",
+                                        PREFIX "user/max_time_namespaces", PREFIX "user/max_cgroup_namespaces"};
     for (size_t i = 0; i < COUNT(paths); i++) {
         uint64_t limit = read_sysctl(r, paths[i]);
         if (limit < out->limit) { /* SHOAL_ABSENT is more than any */
