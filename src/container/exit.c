@@ -201,18 +201,18 @@ static void on_link_read(void *data)
 static void gather(struct container *c)
 {
     struct ending *ending = calloc(1, sizeof *ending);
-    shoal_sample_t own;
-    shoal_sample_t *sample = ending != NULL ? &ending->sample : &own;
-    sample_read_final(c, sample);
-    if (ending == NULL) {
-        release(c, sample);
+    if (ending == NULL) { /* told at once, with what its links counted in the last round */
+        shoal_sample_t sample;
+        sample_read_final(c, &sample);
+        release(c, &sample);
         return;
     }
+    sample_read_final(c, &ending->sample);
     c->ending = ending;
     for (size_t i = 0; i < c->endpoint_count; i++)
         ending->links_waiting += net_endpoint_read_stats(c->endpoints[i], on_link_read, c) == 0;
     if (c->cgroup != NULL)
-        oom_seen(c, sample->memory.events.oom_kill); /* its notice may still be on the way */
+        oom_seen(c, ending->sample.memory.events.oom_kill); /* its notice may still be on the way */
     exit_go_on(c);
 }
 
