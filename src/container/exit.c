@@ -201,7 +201,7 @@ static void on_link_read(void *data)
 static void gather(struct container *c)
 {
     struct ending *ending = calloc(1, sizeof *ending);
-    if (ending == NULL) { /* told at once, with what its links counted in the last round */
+    if (ending == NULL) { /* no memory to wait with: told at once, without its links */
         shoal_sample_t sample;
         sample_read_final(c, &sample);
         release(c, &sample);
