@@ -54,7 +54,7 @@ static void say_sample(struct fixture *f, unsigned number)
     shoal_sample_t sample;
     memset(&sample, 0xff, sizeof sample);
     sample.group = NULL;
-    sample.final = false;
+    sample.final = sample.frozen = false;
     sample.project = sample.service = sample.id = "x";
     sample.container = name;
     sample.state = "running";

@@ -53,7 +53,7 @@ static void say_sample(struct fixture *f)
     memset(&sample, 0xff, sizeof sample);
     sample.group = NULL;
     sample.time_usec = 0;
-    sample.final = false;
+    sample.final = sample.frozen = false;
     sample.project = sample.service = sample.container = sample.id = sample.state = "x";
     f->subscriber->on_sample(f->subscriber->data, &sample);
 }

@@ -20,6 +20,7 @@ static shoal_sample_t make_sample(const char *name, const char *state, uint64_t 
     sample.id = "0123";
     sample.state = state;
     sample.final = strcmp(state, "exited") == 0;
+    sample.frozen = false;
     sample.cpu.usage_usec = cpu_usec;
     return sample;
 }
