@@ -16,13 +16,13 @@ static int compare_texts(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* One a line, sorted, each once. */
-static void put_lines(struct text *out, const char **lines, size_t count)
+/* One a line, sorted. */
+static void put_lines(struct text *out, const char **lines, size_t count, bool once)
 {
     if (count > 1)
         qsort(lines, count, sizeof *lines, compare_texts);
     for (size_t i = 0; i < count; i++)
-        if (i == 0 || strcmp(lines[i], lines[i - 1]) != 0)
+        if (!once || i == 0 || strcmp(lines[i], lines[i - 1]) != 0)
             text_add_format(out, "%s\n", lines[i]);
 }
 
@@ -33,9 +33,10 @@ static void put_keys(struct load *load, struct text *out, const struct node *map
     for (size_t i = 0; LOAD_GOT(load, lines) && i < count; i++)
         lines[i] = map->entries[i].key->text;
     if (lines != NULL)
-        put_lines(out, lines, count);
+        put_lines(out, lines, count, true);
 }
 
+/* One for each service, also where several have the same. */
 static void put_images(struct load *load, struct text *out, const struct node *services)
 {
     size_t count = services == NULL ? 0 : services->count;
@@ -49,7 +50,7 @@ static void put_images(struct load *load, struct text *out, const struct node *s
             return;
     }
     if (lines != NULL)
-        put_lines(out, lines, count);
+        put_lines(out, lines, count, false);
 }
 
 static size_t collect_profiles(const struct node *services, const char **lines)
@@ -72,7 +73,7 @@ static void put_profiles(struct load *load, struct text *out, const struct node 
         return;
     (void)collect_profiles(services, lines);
     (void)collect_profiles(load->inactive, lines + active);
-    put_lines(out, lines, count);
+    put_lines(out, lines, count, true);
 }
 
 static void put_environment(struct load *load, struct text *out)
@@ -94,7 +95,7 @@ static void put_environment(struct load *load, struct text *out)
     for (size_t i = 0; i < count; i++)
         if (!LOAD_GOT(load, lines[i]))
             return;
-    put_lines(out, lines, count);
+    put_lines(out, lines, count, true);
 }
 
 /* ---- hash ---- */
@@ -164,6 +165,12 @@ static void put_hashes(struct load *load, struct text *out, const struct node *s
 
 /* ---- all ---- */
 
+/* Rows come in their order, keys of no table behind them. */
+static bool is_behind(const struct node_entry *entry, const struct key *row)
+{
+    return entry->row == NULL || entry->row->kind == NULL || entry->row > row;
+}
+
 /* Compose prints services even when there are none, foreign keys of the top in both forms, and no models in JSON. */
 static void shape_top(struct load *load, struct node *model)
 {
@@ -182,7 +189,7 @@ static void shape_top(struct load *load, struct node *model)
     const struct node_entry entry = {key, services, find_key(&fleet_section, "services")};
     if (!node_put_entry(&load->nodes, model, &entry))
         load->out_of_memory = true;
-    for (size_t i = model->count - 1; i > 0 && model->entries[i - 1].row > entry.row; i--) {
+    for (size_t i = model->count - 1; i > 0 && is_behind(&model->entries[i - 1], entry.row); i--) {
         model->entries[i] = model->entries[i - 1];
         model->entries[i - 1] = entry;
     }
@@ -236,8 +243,11 @@ static void run(struct load *load, const shoal_config_options_t *config, struct 
 {
     load_open(load);
     load->no_interpolation = config->no_interpolate;
+    load->no_normalization = config->no_normalize;
     load->keep_paths = config->no_paths;
-    bool files = (config->part == SHOAL_CONFIG_ALL || config->part == SHOAL_CONFIG_NOTHING) && !config->no_env_files;
+    bool files = (config->part == SHOAL_CONFIG_ALL || config->part == SHOAL_CONFIG_NOTHING ||
+                  config->part == SHOAL_CONFIG_ENVIRONMENT) &&
+                 !config->no_env_files;
     if (load->out_of_memory)
         return;
     struct node *model = load_fleet(load, load->options->services, !config->no_normalize, !config->no_consistency,

@@ -90,7 +90,9 @@ static void check_mounts(const struct fleet *f, const struct place *at, const st
     struct place tmpfs_at = place_of(at, service, "tmpfs"), mounts_at = place_of(at, service, "volumes");
     struct names targets = {0};
     size_t count = (tmpfs == NULL ? 0 : tmpfs->count) + (mounts == NULL ? 0 : mounts->count), taken = 0;
-    for (size_t i = 0; i < count; i++) {
+    if (names_reserve(&targets, count) < 0)
+        f->load->out_of_memory = true;
+    for (size_t i = 0; i < count && !f->load->out_of_memory; i++) {
         bool is_tmpfs = tmpfs != NULL && i < tmpfs->count;
         size_t number = is_tmpfs || tmpfs == NULL ? i : i - tmpfs->count, line = 0;
         struct place item = is_tmpfs ? place_item(&tmpfs_at, tmpfs, number) : place_item(&mounts_at, mounts, number);

@@ -88,7 +88,7 @@ static void find_at(struct load *load, shoal_severity_t severity, const struct p
 {
     char words[1200];
     struct text text = {0};
-    if (drop_finding(load, severity))
+    if (load->silent || drop_finding(load, severity))
         return;
     (void)vsnprintf(words, sizeof words, fmt, args);
     put_path(&text, at);

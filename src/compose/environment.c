@@ -262,6 +262,7 @@ static struct node *combine(struct load *load, const struct node *at, const stru
     int code = !LOAD_GOT(load, map) ? -ENOMEM : node_index_init(&index, map);
     if (code < 0)
         return NULL;
+    code = node_index_expect(&index, files->count + (own == NULL ? 0 : own->count));
     for (size_t i = 0; code == 0 && i < files->count; i++) {
         struct node *key = node_new_text(&load->nodes, at, files->list[i].name);
         struct node *value = node_new_text(&load->nodes, at, files->list[i].value);

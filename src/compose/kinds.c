@@ -27,8 +27,8 @@ const struct kind kind_texts_unique = {TAKES_LIST, AS_TEXTS, .items = &kind_text
 const struct kind kind_texts_named = {TAKES_LIST,     AS_TEXTS,          .items = &kind_text,
                                       .unique = true, .same = SAME_NAME, .what = "a list of texts"};
 const struct kind kind_texts_or_one = {
-    TAKES_TEXT | TAKES_LIST, AS_TEXTS,          .items = &kind_text,          .unique = true,
-    .merge = MERGE_PAIRS,    .same = SAME_NAME, .lengthen = lengthen_to_list, .what = "text or a list of texts"};
+    TAKES_TEXT | TAKES_LIST, AS_TEXTS,          .items = &kind_text,         .unique = true,
+    .merge = MERGE_PAIRS,    .same = SAME_NAME, .lengthen = lengthen_search, .what = "text or a list of texts"};
 const struct kind kind_command = {TAKES_NULL | TAKES_TEXT | TAKES_LIST, AS_COMMAND, .items = &kind_text,
                                   .merge = MERGE_REPLACE, .what = "text or a list of texts"};
 

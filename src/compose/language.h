@@ -18,6 +18,7 @@ struct node *load_fleet(struct load *load, const char *const *services, bool nor
 
 /* lengthen.c: long forms. A kind's `lengthen`. */
 struct node *lengthen_to_list(struct load *, const struct place *, struct node *);
+struct node *lengthen_search(struct load *, const struct place *, struct node *);
 struct node *lengthen_dns(struct load *, const struct place *, struct node *);
 struct node *lengthen_grant(struct load *, const struct place *, struct node *);
 struct node *lengthen_env_file(struct load *, const struct place *, struct node *);

@@ -43,6 +43,11 @@ struct node *lengthen_to_list(struct load *load, const struct place *at, struct 
     return list;
 }
 
+struct node *lengthen_search(struct load *load, const struct place *at, struct node *value)
+{
+    return load->no_interpolation ? value : lengthen_to_list(load, at, value);
+}
+
 /* Empty items come from variables that are not set. */
 struct node *lengthen_dns(struct load *load, const struct place *at, struct node *value)
 {
@@ -178,6 +183,11 @@ struct node *lengthen_device(struct load *load, const struct place *at, struct n
     for (const char *s = value->text;; s++) {
         size_t length = strcspn(s, ":");
         if (count == COUNT(parts)) {
+            if (load->no_interpolation) { /* Compose has an empty one then */
+                parts[0] = parts[1] = "";
+                parts[2] = "rwm";
+                break;
+            }
             load_error(load, at,
                        "\"%.100s\" has too many colons; write SOURCE:TARGET:rwm, or source: and target:", value->text);
             return NULL;
@@ -237,7 +247,7 @@ struct node *lengthen_ssh(struct load *load, const struct place *at, struct node
 
 struct node *lengthen_ulimit(struct load *load, const struct place *at, struct node *value)
 {
-    if (value->kind == NODE_SCALAR && value->type == TYPE_STRING && !load->no_interpolation) {
+    if (value->kind == NODE_SCALAR && value->type == TYPE_STRING) {
         load_error(load, at, "takes a whole number without quotes here, or soft and hard");
         return NULL;
     }

@@ -92,14 +92,16 @@ struct load {
     struct environment *variables; /* what interpolation sees */
     struct environment *owned_variables;
     const char *project; /* NULL until it is known */
+    bool named_by_file;  /* and not by -p or the environment */
     const char **profiles;
     size_t profile_count;
     struct names warned; /* variables that were called unset */
     size_t interpolation_budget, envfile_budget, bytes_read, port_budget;
     bool interpolation_spent;
-    bool no_interpolation, keep_paths, keep_env_files; /* `config`'s */
-    bool lenient;                                      /* what is not carried out is a warning */
-    bool reading_spec;                                 /* what is found now is shoal's, not the language's */
+    bool no_interpolation, no_normalization, keep_paths, keep_env_files; /* `config`'s */
+    bool silent;       /* what is wrong is not said: who asks does without an answer */
+    bool lenient;      /* what is not carried out is a warning */
+    bool reading_spec; /* what is found now is shoal's, not the language's */
     bool main_text_unread;
 
     const char **files; /* in the spec's arena; a node's number is an index */

@@ -332,7 +332,9 @@ static void drop_from_list(struct load *load, const struct kind *kind, struct no
     size_t used = 0;
     if (list->count < 2)
         return;
-    for (size_t i = 0; i < list->count; i++) {
+    if (names_reserve(&seen, list->count) < 0)
+        load->out_of_memory = true;
+    for (size_t i = 0; i < list->count && !load->out_of_memory; i++) {
         const char *name = identity(load, kind->same, list->items[i]);
         size_t before = 0;
         int code = name == NULL ? 1 : names_put(&seen, name, used, &before);

@@ -256,11 +256,15 @@ struct node *load_main(struct load *load, const char *const *files)
     if (dict != NULL && !load->out_of_memory)
         apply_profiles(load, dict);
     dict = finish(load, dict, load->directory);
-    if (dict != NULL && load->project != NULL) {
-        struct node *project = node_new_text(&load->nodes, name == NULL ? dict : name->value, load->project);
-        if (LOAD_GOT(load, project) && !node_put(&load->nodes, dict, "name", project))
-            load->out_of_memory = true;
+    bool as_written = load->no_normalization && (load->no_interpolation || load->named_by_file);
+    struct node *project = as_written ? text : NULL;
+    bool implied = project == NULL && load->project != NULL && !(load->no_normalization && load->no_interpolation);
+    if (dict != NULL && implied) {
+        project = node_new_text(&load->nodes, name == NULL ? dict : name->value, load->project);
+        project = LOAD_GOT(load, project) ? project : NULL;
     }
+    if (dict != NULL && project != NULL && !node_put(&load->nodes, dict, "name", project))
+        load->out_of_memory = true;
     return dict;
 }
 

@@ -116,11 +116,16 @@ struct node_index {
     struct names *names; /* owned; NULL: walk */
 };
 int node_index_init(struct node_index *index, struct node *map); /* 0 or -ENOMEM */
+int node_index_expect(struct node_index *index, size_t count);   /* so many will be put; 0 or -ENOMEM */
 struct node_entry *node_index_find(const struct node_index *index, const char *key);
 int node_index_put(struct arena *arena, struct node_index *index, const struct node_entry *entry); /* 0 or -ENOMEM */
 void node_index_fini(struct node_index *index);
 
-/* An entry's keys sorted by name: an array of count pointers in the arena. */
+/* ---- order.c: a map's entries sorted by name: an array of count pointers in the arena, NULL when it is refused ---- */
+
 const struct node_entry **node_sorted(struct arena *arena, const struct node *map);
+/* As Go's YAML library does it: web2 before web10, WEB_A before WEBS. */
+const struct node_entry **node_sorted_naturally(struct arena *arena, const struct node *map);
+int node_compare_naturally(const char *s, const char *t);
 
 #endif

@@ -138,7 +138,8 @@ static void resolve_listed(struct load *load, const struct place *at, struct nod
 
 void resolve_from_environment(struct load *load, struct node *root)
 {
-    each_of(load, root, "services", resolve_listed, NULL);
+    if (!load->no_interpolation)
+        each_of(load, root, "services", resolve_listed, NULL);
 }
 
 /* ---- services ---- */
@@ -252,7 +253,7 @@ static void resolve_variables(struct load *load, struct node *map, const char *k
         struct node *node = list ? variables->items[i] : variables->entries[i].value;
         const char *name = list ? node->text : variables->entries[i].key->text;
         bool bare = list ? strchr(name, '=') == NULL : node_is_null(node);
-        const char *value = bare ? load_variable(load, name) : NULL;
+        const char *value = bare && !load->no_interpolation ? load_variable(load, name) : NULL;
         if (value != NULL) {
             const char *text = list ? arena_format(&load->nodes, "%s=%s", name, value) : value;
             node = LOAD_GOT(load, text) ? node_new_text(&load->nodes, node, text) : NULL;

@@ -1,5 +1,5 @@
-/* A tree as YAML or JSON. Keys come in the order of the tables, free names sorted: that is how typed trees are, and what
- * docker compose prints. */
+/* A tree as YAML or JSON. Keys come in the order of the tables, free names and the top of JSON sorted: that is how typed
+ * trees are, and what docker compose prints. */
 #include <math.h>
 #include <string.h>
 
@@ -10,8 +10,9 @@ struct printer {
     struct load *load;
     struct text *out;
     bool dollars, json, compact;
-    bool sorted;   /* all keys, also those of the tables */
-    size_t budget; /* bytes that may still come: indentation makes more of a text than it was */
+    bool sorted;                   /* all keys, also those of the tables */
+    const struct node *sorted_map; /* this one's keys, too */
+    size_t budget;                 /* bytes that may still come: indentation makes more of a text than it was */
 };
 
 static bool is_shown(const struct printer *p, const struct node *node)
@@ -23,11 +24,11 @@ static bool is_shown(const struct printer *p, const struct node *node)
 static const struct node_entry **ordered(const struct printer *p, const struct node *map, size_t *out_count)
 {
     bool rows = false;
-    for (size_t i = 0; i < map->count && !rows && !p->sorted; i++)
+    for (size_t i = 0; i < map->count && !rows && !p->sorted && map != p->sorted_map; i++)
         rows = map->entries[i].row != NULL && map->entries[i].row->kind != NULL;
     const struct node_entry **list;
     if (!rows) {
-        list = node_sorted(&p->load->nodes, map);
+        list = p->json ? node_sorted(&p->load->nodes, map) : node_sorted_naturally(&p->load->nodes, map);
     } else {
         list = arena_array(&p->load->nodes, map->count, sizeof *list);
         for (size_t i = 0; list != NULL && i < map->count; i++)
@@ -106,7 +107,9 @@ static void put_json_number(struct printer *p, const struct node *node)
         return;
     }
     value_float_text(number, 64, 21, text);
-    text_add_string(p->out, text);
+    char *exponent = strstr(text, "e-0");
+    text_add(p->out, text, exponent == NULL ? strlen(text) : (size_t)(exponent - text) + 2);
+    text_add_string(p->out, exponent == NULL ? "" : exponent + 3); /* 1e-7, where Go's YAML has 1e-07 */
 }
 
 static void put_json(struct printer *p, const struct node *node, unsigned depth);
@@ -129,6 +132,14 @@ static void put_key(struct printer *p, void (*put)(struct printer *, const char 
     p->dollars = dollars;
 }
 
+/* Compose makes commands a list of its own, which is none where they are empty. */
+static bool is_empty_command(const struct node_entry *entry)
+{
+    const struct kind *kind = entry->row == NULL ? NULL : entry->row->kind;
+    return kind != NULL && (kind->becomes == AS_COMMAND || kind->becomes == AS_TEST) &&
+           entry->value->kind == NODE_LIST && entry->value->count == 0;
+}
+
 static void put_json_map(struct printer *p, const struct node *map, unsigned depth)
 {
     size_t count = 0;
@@ -138,9 +149,13 @@ static void put_json_map(struct printer *p, const struct node *map, unsigned dep
         const struct key *row = entries[i]->row;
         text_add_string(p->out, i > 0 ? "," : "");
         put_break(p, depth + 1);
-        put_key(p, put_json_string, row != NULL && row->json_name != NULL ? row->json_name : entries[i]->key->text);
+        bool renamed = row != NULL && row->json_name != NULL && !p->sorted;
+        put_key(p, put_json_string, renamed ? row->json_name : entries[i]->key->text);
         text_add_string(p->out, p->compact ? ":" : ": ");
-        put_json(p, entries[i]->value, depth + 1);
+        if (p->sorted && is_empty_command(entries[i]))
+            text_add_string(p->out, "null");
+        else
+            put_json(p, entries[i]->value, depth + 1);
     }
     if (count > 0)
         put_break(p, depth);
@@ -186,6 +201,7 @@ void print_json(struct load *load, struct text *out, const struct node *root, en
                         .out = out,
                         .dollars = form == PRINT_TYPED,
                         .sorted = form == PRINT_RAW,
+                        .sorted_map = form == PRINT_TYPED ? root : NULL,
                         .compact = form == PRINT_COMPACT,
                         .json = true};
     put_json(&p, root, 0);
@@ -208,12 +224,22 @@ static bool is_old_word(const char *text)
     return false;
 }
 
-/* 1:30 is a number to the base of 60 in YAML 1.1. */
+/* 1:30 is a number to the base of 60 in YAML 1.1, 1:75 is not. */
 static bool is_base_60(const char *text)
 {
     const char *s = text + (*text == '-' || *text == '+');
-    size_t digits = strspn(s, "0123456789_");
-    return digits > 0 && s[digits] == ':' && strspn(s, "0123456789_:.") == strlen(s);
+    if (*s < '0' || *s > '9')
+        return false;
+    s += strspn(s, "0123456789_");
+    if (*s != ':')
+        return false;
+    while (*s == ':') {
+        size_t digits = strspn(++s, "0123456789");
+        if (digits == 0 || digits > 2 || (digits == 2 && *s > '5'))
+            return false;
+        s += digits;
+    }
+    return *s == '\0' || (*s == '.' && strspn(s + 1, "0123456789_") == strlen(s + 1));
 }
 
 static bool is_plain(const char *text)
@@ -239,6 +265,8 @@ static bool is_plain(const char *text)
             return false; /* line and paragraph separator */
         if (c == 0xef && (unsigned char)s[1] == 0xbb && (unsigned char)s[2] == 0xbf)
             return false; /* byte order mark */
+        if (c >= 0xf0)
+            return false; /* beyond 16 bits, which Go's library writes as \U */
     }
     return true;
 }
@@ -246,7 +274,7 @@ static bool is_plain(const char *text)
 /* Several lines, each of printable text, none of them only blank at its end in a way a block would lose. */
 static bool is_block(const char *text)
 {
-    if (strchr(text, '\n') == NULL || text[0] == ' ' || text[0] == '\n' || text[0] == '\t')
+    if (strchr(text, '\n') == NULL || text[0] == '\t')
         return false;
     for (const char *s = text; *s != '\0'; s++) {
         unsigned char c = (unsigned char)*s;
@@ -256,7 +284,7 @@ static bool is_block(const char *text)
             return false;
         if ((c == 0xc2 && (unsigned char)s[1] < 0xa0) ||
             (c == 0xe2 && (unsigned char)s[1] == 0x80 && ((unsigned char)s[2] & 0xfe) == 0xa8) ||
-            (c == 0xef && (unsigned char)s[1] == 0xbb && (unsigned char)s[2] == 0xbf))
+            (c == 0xef && (unsigned char)s[1] == 0xbb && (unsigned char)s[2] == 0xbf) || c >= 0xf0)
             return false;
     }
     return text[strlen(text) - 1] != ' ';
@@ -293,6 +321,11 @@ static void put_double_quoted(struct printer *p, const char *text)
             text_add_format(p->out, "\\u%04X", 0x2000u + ((unsigned char)s[2] & 0x3fu)), s += 2;
         else if (c == 0xef && next == 0xbb && (unsigned char)s[2] == 0xbf)
             text_add_string(p->out, "\\uFEFF"), s += 2;
+        else if (c >= 0xf0)
+            text_add_format(p->out, "\\U%08X",
+                            (c & 7u) << 18 | (next & 0x3fu) << 12 | ((unsigned char)s[2] & 0x3fu) << 6 |
+                                ((unsigned char)s[3] & 0x3fu)),
+                s += 3;
         else
             put_dollars(p, s, 1);
     }
@@ -308,8 +341,10 @@ static void put_indent(struct printer *p, unsigned depth)
 static void put_block(struct printer *p, const char *text, unsigned depth)
 {
     size_t count = strlen(text);
-    bool ended = text[count - 1] == '\n', several = ended && count > 1 && text[count - 2] == '\n';
-    text_add_string(p->out, several ? "|+\n" : ended ? "|\n" : "|-\n");
+    bool ended = text[count - 1] == '\n', several = ended && (count == 1 || text[count - 2] == '\n');
+    text_add_string(
+        p->out, text[0] == ' ' || text[0] == '\n' ? "|2" : "|"); /* how deep it stands can not be seen behind blanks */
+    text_add_string(p->out, several ? "+\n" : ended ? "\n" : "-\n");
     for (const char *s = text; *s != '\0';) {
         size_t line = strcspn(s, "\n");
         if (line > 0)
@@ -331,7 +366,7 @@ static bool quotes_are_enough(const char *text)
         unsigned char c = (unsigned char)*s;
         if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)s[1] < 0xa0) ||
             (c == 0xe2 && (unsigned char)s[1] == 0x80 && ((unsigned char)s[2] & 0xfe) == 0xa8) ||
-            (c == 0xef && (unsigned char)s[1] == 0xbb && (unsigned char)s[2] == 0xbf))
+            (c == 0xef && (unsigned char)s[1] == 0xbb && (unsigned char)s[2] == 0xbf) || c >= 0xf0)
             return false;
     }
     return true;

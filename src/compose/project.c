@@ -131,6 +131,7 @@ void load_project(struct load *load, const struct place *name_at, const struct n
     if ((project == NULL || project[0] == '\0') && name != NULL) {
         /* what may not stand in a name goes out of it, as for a folder's */
         project = name_from(&load->nodes, name->text);
+        load->named_by_file = true;
         at = name_at;
         source = NULL;
         if (LOAD_GOT(load, project) && project[0] == '\0') {

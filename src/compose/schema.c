@@ -118,7 +118,7 @@ static bool check_scalar(struct load *load, const struct place *at, const struct
 {
     if (kind->bounded && !check_bounds(load, at, kind, node))
         return false;
-    if (node->type != TYPE_STRING || load->no_interpolation)
+    if (node->type != TYPE_STRING)
         return true;
     if (kind->words != NULL && !check_words(load, at, kind, node))
         return false;
@@ -131,7 +131,9 @@ static bool check_scalar(struct load *load, const struct place *at, const struct
 static void check_unique(struct load *load, const struct place *at, const struct node *list)
 {
     struct names seen = {0};
-    for (size_t i = 0; i < list->count; i++) {
+    if (names_reserve(&seen, list->count) < 0)
+        load->out_of_memory = true;
+    for (size_t i = 0; i < list->count && !load->out_of_memory; i++) {
         const struct node *item = list->items[i];
         struct place inner = place_item(at, list, i);
         size_t before = 0;

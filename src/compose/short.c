@@ -356,10 +356,14 @@ struct node *lengthen_ports(struct load *load, const struct place *at, struct no
         if (item->kind == NODE_SCALAR && item->type == TYPE_FLOAT) {
             load_error(load, &inner, "%.60s is not a port; %s", item->text, port_form);
             list->damaged = true;
-        } else if (item->kind == NODE_SCALAR && load->no_interpolation && strchr(item->text, '$') != NULL) {
-            return value; /* as written: a variable may be anything */
         } else if (item->kind == NODE_SCALAR) {
-            list->damaged = !lengthen_port(load, &inner, item, list) || list->damaged;
+            load->silent = load->no_interpolation && item->type == TYPE_STRING;
+            bool good = lengthen_port(load, &inner, item, list);
+            bool as_written = load->silent && !good; /* all of them: a variable may be anything */
+            load->silent = false;
+            if (as_written)
+                return value;
+            list->damaged = !good || list->damaged;
         } else if (!node_append(&load->nodes, list, item)) {
             load->out_of_memory = true;
         }

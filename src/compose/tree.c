@@ -174,10 +174,10 @@ bool node_equal(const struct node *a, const struct node *b)
 
 enum { SMALL = 16 };
 
-static int build_index(struct node_index *index)
+static int build_index(struct node_index *index, size_t expected)
 {
     index->names = calloc(1, sizeof *index->names);
-    if (index->names == NULL)
+    if (index->names == NULL || names_reserve(index->names, index->map->count + expected) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < index->map->count; i++)
         if (names_put(index->names, index->map->entries[i].key->text, i, NULL) < 0)
@@ -188,7 +188,14 @@ static int build_index(struct node_index *index)
 int node_index_init(struct node_index *index, struct node *map)
 {
     *index = (struct node_index){.map = map};
-    return map->count > SMALL ? build_index(index) : 0;
+    return map->count > SMALL ? build_index(index, 0) : 0;
+}
+
+int node_index_expect(struct node_index *index, size_t count)
+{
+    if (index->names != NULL)
+        return names_reserve(index->names, index->map->count + count);
+    return index->map->count + count > SMALL ? build_index(index, count) : 0;
 }
 
 struct node_entry *node_index_find(const struct node_index *index, const char *key)
@@ -206,7 +213,7 @@ int node_index_put(struct arena *arena, struct node_index *index, const struct n
     size_t last = index->map->count - 1;
     if (index->names != NULL)
         return names_put(index->names, index->map->entries[last].key->text, last, NULL) < 0 ? -ENOMEM : 0;
-    return index->map->count > SMALL ? build_index(index) : 0;
+    return index->map->count > SMALL ? build_index(index, 0) : 0;
 }
 
 void node_index_fini(struct node_index *index)
@@ -215,20 +222,4 @@ void node_index_fini(struct node_index *index)
         names_free(index->names);
     free(index->names);
     index->names = NULL;
-}
-
-static int compare_keys(const void *a, const void *b)
-{
-    const struct node_entry *const *x = a, *const *y = b;
-    return strcmp((*x)->key->text, (*y)->key->text);
-}
-
-const struct node_entry **node_sorted(struct arena *arena, const struct node *map)
-{
-    const struct node_entry **sorted = arena_array(arena, map->count, sizeof *sorted);
-    for (size_t i = 0; sorted != NULL && i < map->count; i++)
-        sorted[i] = &map->entries[i];
-    if (sorted != NULL && map->count > 1)
-        qsort(sorted, map->count, sizeof *sorted, compare_keys);
-    return sorted;
 }

@@ -381,8 +381,13 @@ static struct node *typed_section(struct load *load, const struct place *at, con
 
 static struct node *typed_ulimit(struct load *load, const struct place *at, const struct kind *kind, struct node *node)
 {
-    if (node->kind == NODE_MAP)
-        return typed_section(load, at, kind, node);
+    if (node->kind == NODE_MAP) {
+        struct node *ends = typed_section(load, at, kind, node);
+        for (size_t i = ends == NULL ? 0 : ends->count; i > 0; i--)
+            if (is_extension(ends->entries[i - 1].key->text)) /* in neither form */
+                node_remove(ends, &ends->entries[i - 1]);
+        return ends;
+    }
     if (node->type == TYPE_STRING && strcmp(node->text, "-1") == 0)
         return int_node(load, node, -1);
     struct node *number = typed_count(load, at, kind, node, true);

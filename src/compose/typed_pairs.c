@@ -23,6 +23,8 @@ struct node *typed_pairs(struct load *load, const struct place *at, const struct
     struct node_index index;
     if (map == NULL || node->kind == NODE_SCALAR || node_index_init(&index, map) < 0)
         return NOTHING;
+    if (node_index_expect(&index, node->count) < 0)
+        load->out_of_memory = true;
     for (size_t i = 0; i < node->count; i++) {
         char buffer[64];
         bool list = node->kind == NODE_LIST;

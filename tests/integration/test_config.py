@@ -44,6 +44,11 @@ def test_parts_one_a_line(tmp_path):
     assert hashes[0::2] == ["a", "b"] and all(len(h) == 64 for h in hashes[1::2])
     assert shoal.run("config", "--hash", "b", cwd=tmp_path).stdout.split() == hashes[2:]
     assert shoal.run("config", "b", "--services", cwd=tmp_path).stdout == "b\n"
+    write(tmp_path, compose="services: {a: {image: i}, b: {image: i, env_file: absent.env}}\n")
+    assert shoal.run("config", "--images", cwd=tmp_path).stdout == "i\ni\n"  # one for each service
+    refused = shoal.run("config", "--environment", cwd=tmp_path)
+    assert refused.returncode == 2 and "absent.env: there is no such file" in refused.stderr
+    (tmp_path / "absent.env").touch()
     assert shoal.run("config", "-q", cwd=tmp_path).stdout == ""
 
 
@@ -53,6 +58,15 @@ def test_variables_may_stay(tmp_path):
     assert done.returncode == 0 and "i:${TAG:-1}" in done.stdout and "${PORT}:80" in done.stdout
     (tmp_path / ".env").write_text("TAG=from-file\n")
     assert "\nTAG=from-file\n" in shoal.run("config", "--environment", cwd=tmp_path).stdout
+
+
+def test_a_name_stays_as_written_where_nothing_is_normalised(tmp_path):
+    write(tmp_path, compose="name: The Reef!\nservices: {a: {image: i}}\n")
+    for options, name in {(): "thereef", ("--no-normalize",): "The Reef!", ("--no-normalize", "-p", "bay"): "bay"}.items():
+        assert json.loads(shoal.run("config", "--format", "json", *options, cwd=tmp_path).stdout)["name"] == name
+    write(tmp_path, compose="services: {a: {image: i}}\n")
+    assert "name" not in json.loads(
+        shoal.run("config", "--no-normalize", "--no-interpolate", "--format", "json", cwd=tmp_path).stdout)
 
 
 def test_every_mistake_of_every_file_in_one_run(tmp_path):

@@ -1,4 +1,4 @@
-/* Whole fleets, tests/compose/good and bad: what `config` prints of each and what is said of it is in a file beside it.
+/* Whole fleets, tests/compose/good, bad and raw (variables stay as they are written): what `config` prints of each and what is said of it is in a file beside it.
  * SHOAL_UPDATE=1 writes those files anew, for a person to look at with git diff. */
 #include <dirent.h>
 #include <stdlib.h>
@@ -98,12 +98,35 @@ static void check_fleet(const char *folder, const char *name, bool good)
     text_free(&twice);
 }
 
+/* Both forms with variables as they are written, or what is wrong. */
+static void check_raw(const char *name)
+{
+    AUTO_FREE char *file = base_format("/fleets/raw/%s.yaml", name);
+    const char *const files[] = {file, NULL};
+    const shoal_compose_options_t options = {.files = files, .project_directory = "/fleet", .environ = fleet_environ};
+    struct text out = {0};
+    for (int json = 0; json < 2; json++) {
+        const shoal_config_options_t what = {.json = json == 1, .no_interpolate = true};
+        struct text said = {0};
+        char *printed = NULL;
+        size_t count;
+        text_add(&said, "", 0);
+        int code = compose_config(&options, &what, read_here, note, &said, &printed, &count);
+        if (json == 0 || code == 0)
+            text_add_string(&out, code == 0 ? printed : said.bytes);
+        free(printed);
+        text_free(&said);
+    }
+    check_beside("raw", name, ".out", out.bytes);
+    text_free(&out);
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void check_folder(const char *folder, bool good, size_t least)
+static void check_folder(const char *folder, void (*check)(const char *name), size_t least)
 {
     AUTO_FREE char *path = base_format("tests/compose/%s", folder);
     char *names[MOST];
@@ -123,21 +146,37 @@ static void check_folder(const char *folder, bool good, size_t least)
     assert_true(count >= least);
     qsort(names, count, sizeof *names, compare_names);
     for (size_t i = 0; i < count; i++) {
-        check_fleet(folder, names[i], good);
+        check(names[i]);
         free(names[i]);
     }
+}
+
+static void check_good(const char *name)
+{
+    check_fleet("good", name, true);
 }
 
 static void good_fleets(void **state)
 {
     (void)state;
-    check_folder("good", true, 150);
+    check_folder("good", check_good, 150);
+}
+
+static void check_bad(const char *name)
+{
+    check_fleet("bad", name, false);
 }
 
 static void bad_fleets(void **state)
 {
     (void)state;
-    check_folder("bad", false, 150);
+    check_folder("bad", check_bad, 150);
+}
+
+static void raw_fleets(void **state)
+{
+    (void)state;
+    check_folder("raw", check_raw, 3);
 }
 
 /* The documents that the tables write are those that are committed: `make docs`. */
@@ -169,6 +208,6 @@ static void documents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(good_fleets), cmocka_unit_test(bad_fleets),
-                                       cmocka_unit_test(documents)};
+                                       cmocka_unit_test(raw_fleets), cmocka_unit_test(documents)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
