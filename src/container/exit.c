@@ -8,8 +8,10 @@
 #include "container/inside.h"
 #include "kernel/process.h"
 
-/* What an end waits for, between the reaping and the DIE: its links' last counters come with the next turn of the loop, and
- * an OOM's victim from a worker. */
+/* What an end waits for, between the reaping and the DIE: its links' last counters from the thread of netlink, and an OOM's
+ * victim from a worker. Where many end at once the kernel has no answer for long, while their network namespaces go: then a
+ * DIE says what the last round of samples has read, and waits for nothing. */
+enum { LINKS_ASKED_MOST = 4 };
 struct ending {
     shoal_sample_t sample;
     unsigned links_waiting;
@@ -193,7 +195,8 @@ void exit_go_on(struct container *c)
 static void on_link_read(void *data)
 {
     struct container *c = data;
-    c->ending->links_waiting--;
+    if (--c->ending->links_waiting == 0)
+        c->kit->links_asked--;
     exit_go_on(c);
 }
 
@@ -209,8 +212,9 @@ static void gather(struct container *c)
     }
     sample_read_final(c, &ending->sample);
     c->ending = ending;
-    for (size_t i = 0; i < c->endpoint_count; i++)
+    for (size_t i = 0; i < c->endpoint_count && c->kit->links_asked < LINKS_ASKED_MOST; i++)
         ending->links_waiting += net_endpoint_read_stats(c->endpoints[i], on_link_read, c) == 0;
+    c->kit->links_asked += ending->links_waiting > 0;
     if (c->cgroup != NULL)
         oom_seen(c, ending->sample.memory.events.oom_kill); /* its notice may still be on the way */
     exit_go_on(c);

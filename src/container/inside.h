@@ -217,6 +217,7 @@ struct sandbox_kit {
     uv_loop_t *loop;
     uv_idle_t idle;                       /* active while somebody stands in the line: the loop does not sleep */
     struct container *ended, **ended_end; /* whose process has ended, in that order */
+    unsigned links_asked;                 /* ends that wait for their links' last counters */
     int null_fd, dev_fd, init_fd;
     char *dev_path; /* owned: where the template is attached */
     char *resolv;   /* owned: the text of /etc/resolv.conf */
