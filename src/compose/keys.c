@@ -238,9 +238,11 @@ void read_duration(struct load *load, const struct place *at, const struct key *
     uint64_t ms;
     if (!take_duration(load, at, value, &ms))
         return;
-    if (ms < (uint64_t)key->min || (key->max > 0 && ms > (uint64_t)key->max))
+    if (key->max > 0 && (ms < (uint64_t)key->min || ms > (uint64_t)key->max))
         load_error(load, at, "\"%.60s\" is out of range; it goes from %lld ms to %lld ms", value->text,
-                   (long long)key->min, key->max > 0 ? (long long)key->max : (long long)INT64_MAX);
+                   (long long)key->min, (long long)key->max);
+    else if (ms < (uint64_t)key->min)
+        load_error(load, at, "\"%.60s\" is too short; write at least %lld ms", value->text, (long long)key->min);
     else
         *(int64_t *)(void *)((char *)object + key->offset) = (int64_t)ms;
 }

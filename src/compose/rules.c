@@ -30,7 +30,7 @@ static void read_one_of(struct load *load, const struct place *at, const struct 
             *AT(const char *, object, key->offset) = words[i];
             return;
         }
-    load_error(load, at, "\"%.60s\" is none; it is %s", text, words_text);
+    load_error(load, at, "\"%.60s\" is not known; write %s", text, words_text);
 }
 
 static void read_on(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)

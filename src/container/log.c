@@ -5,6 +5,7 @@
 
 #include "base/base.h"
 #include "container/log.h"
+#include "kernel/path.h"
 
 enum { LINE_BYTES = 16 << 10 };
 
@@ -41,26 +42,13 @@ _Static_assert(sizeof(struct log) <= 300, "there are thousands of idle logs");
 
 /* The worker's side */
 
-static int make_folders(const char *path)
-{
-    AUTO_FREE char *folder = strdup(path);
-    if (folder == NULL)
-        return -ENOMEM;
-    for (char *slash = folder; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
-        *slash = '\0';
-        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
 /* Open the newest file, or make it. Returns the descriptor and its size, or -errno. */
 static int open_newest(const char *path, uint64_t *out_size)
 {
     int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC;
     AUTO_FD fd = open(path, flags, 0640);
     if (fd < 0 && errno == ENOENT) {
-        int code = make_folders(path);
+        int code = path_make_parents(path);
         if (code < 0)
             return code;
         fd = open(path, flags, 0640);

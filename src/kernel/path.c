@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/base.h"
@@ -18,4 +20,17 @@ int path_open(int dir_fd, const char *path, uint64_t flags, uint64_t resolve)
             return -errno;
     }
     return -EAGAIN;
+}
+
+int path_make_parents(const char *path)
+{
+    AUTO_FREE char *folder = strdup(path);
+    if (folder == NULL)
+        return -ENOMEM;
+    for (char *slash = folder; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+        *slash = '\0';
+        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+            return -errno;
+    }
+    return 0;
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/base.h"
+#include "kernel/path.h"
 #include "metrics/metrics.h"
 #include "metrics/ndjson.h"
 
@@ -46,26 +47,13 @@ static void free_certificate(struct certificate *certificate)
 
 /* The worker's side */
 
-static int make_folders(const char *path)
-{
-    AUTO_FREE char *folder = base_format("%s", path);
-    if (folder == NULL)
-        return -ENOMEM;
-    for (char *slash = folder; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
-        *slash = '\0';
-        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
 static int open_file(const char *path)
 {
     static const int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC;
     int fd = open(path, flags, 0640);
     if (fd >= 0 || errno != ENOENT)
         return fd < 0 ? -errno : fd;
-    int code = make_folders(path);
+    int code = path_make_parents(path);
     if (code < 0)
         return code;
     fd = open(path, flags, 0640);

@@ -24,32 +24,24 @@ static void add_need(struct need *need, const char *where, const char *service, 
     }
 }
 
-static void collect_group(const shoal_limits_t *limits, const char *name, struct need needs[CGROUP_CONTROLLER_COUNT])
+static void collect_limits(const shoal_limits_t *limits, const char *where, const char *name,
+                           struct need needs[CGROUP_CONTROLLER_COUNT])
 {
     for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++)
         if (limits->items[kind].set)
-            add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], "", name, limits->items[kind].key,
+            add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], where, name, limits->items[kind].key,
                      &limits->items[kind].at);
     for (size_t k = 0; k < limits->device_count; k++)
-        add_need(&needs[CGROUP_IO], "", name, "blkio_config", &limits->devices[k].at);
+        add_need(&needs[CGROUP_IO], where, name, "blkio_config", &limits->devices[k].at);
 }
 
 static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLER_COUNT])
 {
-    collect_group(&spec->budget, "x-shoal.budget", needs);
+    collect_limits(&spec->budget, "x-shoal.", "budget", needs);
     for (size_t i = 0; i < spec->group_count; i++)
-        collect_group(&spec->groups[i].limits, "x-shoal.groups", needs);
-    for (size_t i = 0; i < spec->service_count; i++) {
-        const shoal_service_t *service = &spec->services[i];
-        for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++) {
-            const shoal_limit_t *limit = &service->limits.items[kind];
-            if (limit->set)
-                add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], "services.", service->name,
-                         limit->key, &limit->at);
-        }
-        for (size_t k = 0; k < service->limits.device_count; k++)
-            add_need(&needs[CGROUP_IO], "services.", service->name, "blkio_config", &service->limits.devices[k].at);
-    }
+        collect_limits(&spec->groups[i].limits, "x-shoal.groups.", spec->groups[i].name, needs);
+    for (size_t i = 0; i < spec->service_count; i++)
+        collect_limits(&spec->services[i].limits, "services.", spec->services[i].name, needs);
 }
 
 /* "file:line:column: ", empty where a value comes from no file. */

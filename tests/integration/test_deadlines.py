@@ -114,9 +114,9 @@ def test_a_fleet_that_ends_before_any_limit(fleet):
 
 
 @pytest.mark.parametrize("limits, words", [
-    ("wall: 0", ':8:24: services.a.x-shoal.limits.wall: "0" is out of range'),
+    ("wall: 0", ':8:24: services.a.x-shoal.limits.wall: "0" is too short; write at least 1 ms'),
     ("wall: -1s", "services.a.x-shoal.limits.wall"),
-    ("idle: 500ms", '"500ms" is out of range; it goes from 1000 ms'),
+    ("idle: 500ms", '"500ms" is too short; write at least 1000 ms'),
     ("output: 0", "of 0 would end it at its first word"),
     ("cpus: 1s", "services.a.x-shoal.limits.cpus.*did you mean"),
 ])

@@ -128,7 +128,7 @@ def test_a_host_without_controllers(fleet_folder):
     file = fleet_folder / "fleet.yaml"
     file.write_text("name: demo\nx-shoal: {groups: {w: {mem_limit: 64m}}}\nservices:\n" + service("a", "w"))
     ran = shoal.run("preflight", "-f", file)
-    assert ran.returncode == 2 and "fleet.yaml:2:24: x-shoal.groups.mem_limit: needs the memory controller" in ran.stderr, ran.stderr
+    assert ran.returncode == 2 and "fleet.yaml:2:24: x-shoal.groups.w.mem_limit: needs the memory controller" in ran.stderr, ran.stderr
 
 
 LIMITED = ("name: demo\nx-shoal:\n  budget: {mem_limit: 300m, pids_limit: 200}\n  groups:\n    browsers: {mem_limit: 64m, cpus: 0.5}\n"

@@ -159,9 +159,9 @@ def test_a_trigger_that_fails(fleet):
     ("{on: cpu}", "needs one of some and full"),
     ("{on: cpu, some: 1ms, full: 1ms}", "needs one of some and full"),
     ("{some: 1ms}", "needs on: cpu, memory or io"),
-    ("{on: disk, some: 1ms}", '"disk" is none; it is cpu, memory or io'),
+    ("{on: disk, some: 1ms}", '"disk" is not known; write cpu, memory or io'),
     ("{on: cpu, some: 1ms, do: shrink}", "shrink helps against a lack of memory alone"),
-    ("{on: cpu, some: 1ms, do: nothing}", '"nothing" is none'),
+    ("{on: cpu, some: 1ms, do: nothing}", '"nothing" is not known; write event, freeze, restart, kill or shrink'),
     ("{on: cpu, some: 1ms, of: host}", "of: is for rules of the file"),
 ])
 def test_what_is_refused(fleet, rules, words):

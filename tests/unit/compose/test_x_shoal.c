@@ -53,9 +53,9 @@ static void limits_and_rules(void **state)
                   &findings));
     static const char *const wanted[] = {
         "x-shoal.pressure.0: do: of the fleet it is event or shrink",
-        "\"galaxy\" is none; it is fleet or host",
-        "services.a.x-shoal.limits.wall: \"0\" is out of range",
-        "services.a.x-shoal.limits.idle: \"999ms\" is out of range",
+        "\"galaxy\" is not known; write fleet or host",
+        "services.a.x-shoal.limits.wall: \"0\" is too short; write at least 1 ms",
+        "services.a.x-shoal.limits.idle: \"999ms\" is too short; write at least 1000 ms",
         "services.a.x-shoal.limits.output: of 0 would end it",
         "services.a.x-shoal.limits.wal: unknown key; did you mean \"wall\"?",
         "services.b.x-shoal.pressure.0: needs on: cpu, memory or io",
