@@ -128,6 +128,14 @@ struct rate_draft {
     struct place rate_at;
 };
 
+/* "8:16", the numbers of a device */
+static bool is_device_number(const char *text)
+{
+    size_t major = strspn(text, "0123456789");
+    size_t minor = text[major] == ':' ? strspn(text + major + 1, "0123456789") : 0;
+    return major > 0 && minor > 0 && text[major + 1 + minor] == '\0';
+}
+
 static void read_rate_path(struct load *load, const struct place *at, const struct key *key, struct node *value,
                            void *object)
 {
@@ -136,8 +144,10 @@ static void read_rate_path(struct load *load, const struct place *at, const stru
     const char *text;
     if (!take_text(load, at, value, &text))
         return;
-    if (text[0] != '/')
-        load_error(load, at, "\"%.100s\" is not an absolute path; write /dev/vda", text);
+    if (is_device_number(text))
+        draft->path = arena_string(&load->nodes, text);
+    else if (text[0] != '/')
+        load_error(load, at, "\"%.100s\" is not an absolute path; write /dev/vda or 8:16", text);
     else
         draft->path = value_path(&load->nodes, "/", text);
 }
@@ -155,7 +165,7 @@ static const struct kind rate_kind = {TAKES_INTEGER | TAKES_TEXT, AS_BYTES_SET, 
 
 static const struct key rate_keys[] = {
     {"path", &kind_text, .json_name = "Path", .always = true, .read = read_rate_path, .form = "path",
-     .doc = "The block device: /dev/vda."},
+     .doc = "The block device: /dev/vda, or its numbers, 8:16."},
     {"rate", &rate_kind, .json_name = "Rate", .always = true, .read = read_rate_rate, .form = "size or number",
      .doc = "Bytes or operations a second."},
 };

@@ -87,6 +87,25 @@ def test_io_limit_is_written(fleet, scratch_disk):
     started.stop()
 
 
+def test_an_io_limit_by_number(fleet, scratch_disk):
+    about = os.stat(scratch_disk).st_rdev
+    number = f"{os.major(about)}:{os.minor(about)}"
+    started = fleet(HEAD + service("a", "sleep 1000", f"    blkio_config: {{device_write_bps: [{{path: '{number}', rate: 1mb}}]}}\n"))
+    started.wait_event("start")
+    assert f"{number} rbps=max wbps=1048576" in read(started, "demo-a-1", "io.max")
+    started.stop()
+
+
+@pytest.mark.parametrize("path, words", [("/dev/nosuch", "No such file or directory"), ("/dev/null", "is no block device"),
+                                         ("999:9", "this host has no block device 999:9")])
+def test_a_device_that_is_none_is_refused(fleet, path, words):
+    started = fleet(HEAD + service("a", "sleep 1000", f"    blkio_config: {{device_write_bps: [{{path: '{path}', rate: 1mb}}]}}\n"))
+    line = started.wait_message(r".*blkio_config.*").group(0)
+    assert path in line and words in line and re.search(r"compose.yaml:\d+:\d+: ", line), line
+    result = started.wait()
+    assert result.returncode == 2 and result.events("start") == []
+
+
 @pytest.fixture
 def scratch_disk():
     disks = [d for d in sorted(os.listdir("/sys/block")) if re.fullmatch("vd[a-z]", d)]

@@ -228,7 +228,7 @@ static const struct row service_rows[] = {
      " io:/dev/vda=1048576,0,0,10"},
     {"blkio_config: {weight: 5}", "5:20: error: web.blkio_config.weight: not carried out yet\n"},
     {"blkio_config: {device_read_bps: [{path: vda, rate: 1x}]}",
-     "5:39: error: web.blkio_config.device_read_bps.0.path: \"vda\" is not an absolute path; write /dev/vda\n"
+     "5:39: error: web.blkio_config.device_read_bps.0.path: \"vda\" is not an absolute path; write /dev/vda or 8:16\n"
      "5:50: error: web.blkio_config.device_read_bps.0.rate: \"1x\" is not a size; write 64m, 1.5g or bytes\n"},
     {"deploy: {replicas: 3, resources: {limits: {cpus: '0.5', memory: 64m, pids: 9}, reservations: {memory: 8m}}}",
      " replicas=3 memory=67108864(deploy.resources.limits.memory) "
