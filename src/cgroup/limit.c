@@ -94,7 +94,7 @@ static char *format_cpu_max(const shoal_limit_t *items)
     return base_format("%" PRId64 " %" PRId64, quota->value, period);
 }
 
-/* NULL with nothing failed: another kind writes that file. */
+/* NULL: out of memory. */
 static char *format_item(shoal_limit_kind_t kind, const shoal_limit_t *items)
 {
     const shoal_limit_t *limit = &items[kind];
