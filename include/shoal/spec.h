@@ -199,6 +199,9 @@ typedef struct shoal_service {
     char *hostname, *domainname, *user, *working_dir;
     shoal_strings_t group_add;
     bool init, read_only;
+    bool oom_score_adj_set; /* else what the supervisor itself has */
+    int oom_score_adj;      /* -1000 never killed for lack of memory, 1000 first */
+    shoal_position_t oom_score_adj_at;
     size_t mount_count;
     shoal_mount_t *mounts; /* tmpfs and volumes */
 

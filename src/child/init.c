@@ -1,9 +1,11 @@
-/* shoal-init: the first process of a sandbox with `init: true`. It starts the command as its child, hands it every
- * signal, reaps whatever is orphaned to it, and ends as the command ended. A program of its own, without a C library:
- * it is mapped in every such sandbox, and it runs where no library may be.
+/* shoal-init: what a sandbox's first process becomes when it cannot become the command at once. A program of its own, without
+ * a C library: it is mapped in every such sandbox, and it runs where no library may be.
  *
- *   shoal-init STATUS_FD COMMAND [ARGUMENT...]
+ *   shoal-init STATUS_FD MODE COMMAND [ARGUMENT...]
  *
+ * MODE is INIT_HOLD, INIT_REAP or both. With INIT_HOLD it says INIT_HELD and waits for one message: whoever started it has
+ * something to do to a process that no longer shares its memory. With INIT_REAP, `init: true`, it starts the command as its
+ * child, hands it every signal, reaps whatever is orphaned to it, and ends as the command ended; without it becomes the command.
  * STATUS_FD is an inherited descriptor: end of file on it means that the command was executed; otherwise it carries one
  * struct child_report. A command without a slash is looked up in PATH as execvp(3) does. */
 #include <asm/ioctls.h>
@@ -95,6 +97,13 @@ static int parse_fd(const char *text)
     return value;
 }
 
+static int has(const char *text, char letter)
+{
+    while (*text && *text != letter)
+        text++;
+    return *text != '\0';
+}
+
 static const char *find_path(char *const *envp)
 {
     static const char name[] = "PATH=";
@@ -155,7 +164,13 @@ static _Noreturn void report(int status_fd, long code)
     quit(EXIT_NOT_STARTED);
 }
 
-static _Noreturn void become_command(int status_fd, sigset mask, char *const *argv, char *const *envp)
+static _Noreturn void become_command(int status_fd, char *const *argv, char *const *envp)
+{
+    long code = call(__NR_fcntl, status_fd, F_SETFD, FD_CLOEXEC, 0, 0);
+    report(status_fd, code < 0 ? code : execute_by_path(argv, envp));
+}
+
+static _Noreturn void become_child(int status_fd, sigset mask, char *const *argv, char *const *envp)
 {
     /* A group of its own, so that a terminal's signals reach the command and not init too. SIGTTOU is still blocked:
      * a group in the background may not take the terminal without. Both fail where there is no terminal: fine. */
@@ -163,12 +178,20 @@ static _Noreturn void become_command(int status_fd, sigset mask, char *const *ar
     int group = (int)call(__NR_getpid, 0, 0, 0, 0, 0);
     (void)call(__NR_ioctl, 0, TIOCSPGRP, (long)&group, 0, 0);
 
-    long code = call(__NR_fcntl, status_fd, F_SETFD, FD_CLOEXEC, 0, 0);
-    if (code == 0)
-        code = call(__NR_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0);
-    if (code == 0)
-        code = execute_by_path(argv, envp);
-    report(status_fd, code);
+    (void)call(__NR_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof mask, 0); /* fails with a wrong size alone */
+    become_command(status_fd, argv, envp);
+}
+
+static void hold(int status_fd)
+{
+    char byte = INIT_HELD;
+    (void)call(__NR_write, status_fd, (long)&byte, 1, 0, 0);
+    long count;
+    do
+        count = call(__NR_read, status_fd, (long)&byte, 1, 0, 0);
+    while (count == -EINTR);
+    if (count != 1) /* whoever started us is gone */
+        quit(EXIT_NOT_STARTED);
 }
 
 /* Reap all that has ended. Returns whether the command was among it. */
@@ -204,8 +227,14 @@ _Noreturn void init_main(long *stack)
     long argc = stack[0];
     char **argv = (char **)(stack + 1), **envp = argv + argc + 1;
     int status_fd = argc > 1 ? parse_fd(argv[1]) : -1;
-    if (argc < 3)
+    if (argc < 4)
         report(status_fd, -EINVAL);
+    const char *mode = argv[2];
+    char **command_argv = argv + 3;
+    if (has(mode, INIT_HOLD))
+        hold(status_fd);
+    if (!has(mode, INIT_REAP))
+        become_command(status_fd, command_argv, envp);
 
     /* Blocked signals stay pending even for a first process, to which the kernel delivers no others without a handler;
      * and with SIGCHLD ignored, as it may have been inherited, the command's status would be lost. */
@@ -220,7 +249,7 @@ _Noreturn void init_main(long *stack)
     if (command < 0)
         report(status_fd, command);
     if (command == 0)
-        become_command(status_fd, before, argv + 2, envp);
+        become_child(status_fd, before, command_argv, envp);
     (void)call(__NR_close, status_fd, 0, 0, 0, 0);
 
     for (;;) {

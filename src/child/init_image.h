@@ -9,7 +9,7 @@ extern const unsigned char child_init_image[] __attribute__((visibility("hidden"
 extern const unsigned char child_init_image_end[] __attribute__((visibility("hidden")));
 
 /* Make a sealed, executable memfd of it for execveat(fd, "", argv, envp, AT_EMPTY_PATH). One serves any number of
- * sandboxes. argv: "shoal-init", the decimal number of an inherited status descriptor, the command and its arguments.
+ * sandboxes. argv: "shoal-init", the decimal number of an inherited status descriptor, the mode, the command and its arguments.
  * Returns the descriptor (close-on-exec; the caller closes it), -ENOMEM, -EMFILE, -EACCES (vm.memfd_noexec=2). */
 int child_init_open(shoal_error_t *err);
 

@@ -1,4 +1,4 @@
-/* What a child says on its channel when a step fails: the parent's plan, or shoal-init, which could not execute the command. */
+/* What a child says on its channel: when a step fails, the parent's plan, or shoal-init, which could not execute the command. */
 #ifndef CHILD_REPORT_H
 #define CHILD_REPORT_H
 
@@ -12,6 +12,11 @@ struct child_report {
 #define REPORT_STEP_TABLE UINT32_MAX              /* before the first step: the descriptor table */
 #define REPORT_STEP_ARRIVAL (UINT32_MAX - 2)      /* before the first step: the parent's first message */
 #define REPORT_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
+
+/* shoal-init's second argument, letters of these; and the one byte that it says when it holds. */
+#define INIT_HOLD 'h'
+#define INIT_REAP 'r'
+#define INIT_HELD 'H'
 
 /* The name that shoal-init takes when a signal has ended the command, with the signal's number behind it: the parent reads it
  * before it reaps. An exit status alone would not tell an end by signal 9 from exit(137). */

@@ -231,6 +231,7 @@ READER(read_limit_number);
 READER(read_limit_duration);
 READER(read_limit_flag);
 READER(read_oom);
+READER(read_oom_score_adj);
 READER(read_rates);
 READER(read_ulimits);
 READER(read_restart); /* restart.c */

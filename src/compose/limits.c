@@ -120,6 +120,19 @@ void read_oom(struct load *load, const struct place *at, const struct key *key, 
         put_limit(load, at, key, object, strcmp(text, "group") == 0, NULL);
 }
 
+void read_oom_score_adj(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                        void *object)
+{
+    (void)key;
+    shoal_service_t *service = object;
+    int64_t score;
+    service->oom_score_adj_set = take_integer(load, at, value, -1000, 1000, &score);
+    if (!service->oom_score_adj_set)
+        return;
+    service->oom_score_adj = (int)score;
+    service->oom_score_adj_at = place_position(load, at);
+}
+
 /* ---- blkio_config ---- */
 
 struct rate_draft {

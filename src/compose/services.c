@@ -456,7 +456,9 @@ static const struct key service_keys[] = {
     {"oom_kill_disable", &kind_flag,
      .refused = "cgroup v2 cannot; x-shoal.memory_high slows a sandbox down before anybody is killed",
      .false_is_fine = true, .form = "bool", .doc = "No killing for lack of memory."},
-    {"oom_score_adj", &oom_score_adj_kind, .form = "number", .doc = "Who is killed first for lack of memory."},
+    {"oom_score_adj", &oom_score_adj_kind, .read = read_oom_score_adj, .form = "number",
+     .doc = "Who is killed first for lack of memory: -1000 never, 1000 first. Below the supervisor's own it needs "
+            "CAP_SYS_RESOURCE."},
     {"pid", &kind_text_null, .form = "text", .doc = "Whose PID namespace."},
     {"pids_limit", &pids_limit_kind, .reload = RELOAD_LIVE, .read = read_pids, .offset = SHOAL_LIMIT_PIDS,
      .form = "number", .doc = "Processes and threads; -1 or 0 is unlimited (pids.max)."},

@@ -30,6 +30,7 @@ struct launch *launch_new(struct container *c)
     launch->channel = launch->slot = launch->child_outputs[0] = launch->child_outputs[1] = -1;
     launch->gift_count = 0;
     launch->poll_open = launch->sent = launch->park = launch->child_spoke = false;
+    launch->hold = launch->held = launch->let_go = false;
     launch->error = (shoal_error_t){0};
     return launch;
 }
@@ -99,14 +100,19 @@ void launch_release(struct container *c)
 static bool hear(struct container *c, shoal_error_t *out)
 {
     struct launch *launch = c->launch;
-    struct child_report report;
+    union {
+        struct child_report report;
+        char byte;
+    } said;
     ssize_t count;
     for (;;) {
-        report = (struct child_report){0};
-        count = recv(launch->channel, &report, sizeof report, MSG_DONTWAIT);
+        memset(&said, 0, sizeof said);
+        count = recv(launch->channel, &said, sizeof said, MSG_DONTWAIT);
         if (count < 0 && errno == EAGAIN)
             return false;
-        if (count == 1) /* CHILD_READY */
+        if (count == 1 && said.byte == INIT_HELD)
+            launch->held = true;
+        else if (count == 1) /* CHILD_READY */
             release_slot(c, launch);
         else if (count >= 0 ||
                  (errno != EINTR && errno != ECONNRESET)) /* reset: it left our message; its own come next */
@@ -115,11 +121,11 @@ static bool hear(struct container *c, shoal_error_t *out)
     (void)uv_poll_stop(&launch->poll);
     launch->child_spoke = true;
     uint32_t at = __atomic_load_n(&launch->plan.at, __ATOMIC_RELAXED);
-    if (count == sizeof report)
-        (void)shoal_fail(out, report.code, "%s", plan_step_words(&launch->plan, report.step));
+    if (count == sizeof said.report)
+        (void)shoal_fail(out, said.report.code, "%s", plan_step_words(&launch->plan, said.report.step));
     else if (!launch->sent)
         (void)shoal_refuse(out, -ECHILD, "killed before its first step");
-    else if (at + 1 < launch->plan.count)
+    else if (at + 1 < launch->plan.count || (launch->hold && !launch->let_go))
         (void)shoal_refuse(out, -ECHILD, "killed at the step: %s", plan_step_words(&launch->plan, at));
     else
         out->code = 1; /* end of file behind the last step: execve worked */
@@ -132,6 +138,8 @@ static void listen_to_child(struct container *c)
     bool ending = c->launch->error.code != 0; /* because we ended it: why is known */
     if (hear(c, &error) && !ending)
         launch_continue(c, error.code, &error);
+    else if (!ending && c->launch->held)
+        launch_on_held(c);
 }
 
 static void on_channel(uv_poll_t *poll, int status, int events)

@@ -47,6 +47,10 @@ struct launch {
     bool poll_open;
     bool sent;            /* the child has its gifts and walks the plan */
     bool park;            /* the plan waits once more before execve */
+    bool hold;            /* the child becomes shoal-init, which waits there: something is to be done to it that
+                             would also be done to us while it shares our memory */
+    bool held;            /* it says so */
+    bool let_go;          /* it has had its last message */
     bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
@@ -145,6 +149,7 @@ int freeze_thaw_to_stop(struct container *c,
 /* launch.c */
 void launch_continue(struct container *c, int result,
                      shoal_error_t *err); /* result: 1 the stage is done, < 0 it failed */
+void launch_on_held(struct container *c); /* the child waits in shoal-init */
 void launch_cancel(struct container *c);
 
 /* rootfs.c: a stage in two parts */
@@ -234,6 +239,8 @@ struct sandbox_kit {
     struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
     void (*close_cb)(void *data);
     void *close_data;
+    int oom_score_adj; /* the process's own, and what a sandbox gets whose service says nothing */
+    bool guarded;      /* the process has taken OOM_SCORE_ADJ_MIN, and every child is born with it */
     int dumpable; /* what the process was; a child's setresuid changes it for the shared memory */
 };
 void kit_wake(struct sandbox_kit *kit); /* somebody stands in the line */

@@ -1,6 +1,7 @@
 /* The kit: what every sandbox of a supervisor gets, made once. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/oom.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -11,6 +12,7 @@
 #include "container/inside.h"
 #include "kernel/caps.h"
 #include "kernel/mount.h"
+#include "kernel/process.h"
 #include "kernel/seccomp.h"
 
 struct seccomp_entry {
@@ -137,8 +139,17 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
             code = shoal_fail(err, -ENOMEM, "sandbox kit");
     }
     oom_open(kit);
+    if (code == 0)
+        code = process_get_oom_score_adj(0, &kit->oom_score_adj, err);
+    if (code == 0 && options->guard)
+        kit->guarded = process_set_oom_score_adj(0, OOM_SCORE_ADJ_MIN, NULL) == 0;
     *out = kit; /* also half open: it closes over the loop */
     return code;
+}
+
+bool sandbox_kit_is_guarded(const struct sandbox_kit *kit)
+{
+    return kit->guarded;
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -171,6 +182,8 @@ static void on_idle_closed(uv_handle_t *handle)
         kit->seccomp = next;
     }
     oom_close(kit);
+    if (kit->guarded)
+        (void)process_set_oom_score_adj(0, kit->oom_score_adj, NULL);
     base_close_fd(&kit->init_fd);
     if (kit->dev_fd >= 0) {
         base_close_fd(&kit->dev_fd);

@@ -138,13 +138,36 @@ static int link_enter(struct container *c, shoal_error_t *err)
     return c->links_pending > 0 ? 0 : 1;
 }
 
-/* The child goes on; the channel tells how it went. One that is prepared stops once more, before execve. */
-static int exec_enter(struct container *c, shoal_error_t *err)
+/* The last message to a child that waits before execve, or in shoal-init. */
+static int let_go(struct container *c, shoal_error_t *err)
 {
-    int code = c->preparing ? 0 : cgroup_let_go(c->cgroup, c->limits, err);
+    struct launch *launch = c->launch;
+    const shoal_service_t *service = c->service;
+    int score = service->oom_score_adj_set ? service->oom_score_adj : c->kit->oom_score_adj;
+    int code = cgroup_let_go(c->cgroup, c->limits, err);
+    if (code == 0 && launch->hold)
+        code = process_set_oom_score_adj(c->pid, score, err);
     if (code == 0)
         code = channel_wake(c, err);
-    if (code == 0 && c->launch->park && !c->preparing)
+    launch->let_go = code == 0;
+    return code;
+}
+
+void launch_on_held(struct container *c)
+{
+    shoal_error_t error;
+    if (!c->preparing && !c->launch->let_go && let_go(c, &error) < 0)
+        launch_continue(c, error.code, &error);
+}
+
+/* The child goes on; the channel tells how it went. One that is prepared stops once more, and one that is held does anyway. */
+static int exec_enter(struct container *c, shoal_error_t *err)
+{
+    bool waits = c->preparing || c->launch->hold;
+    int code = waits ? 0 : cgroup_let_go(c->cgroup, c->limits, err);
+    if (code == 0)
+        code = channel_wake(c, err);
+    if (code == 0 && c->launch->park && !waits)
         code = channel_wake(c, err);
     if (code == 0 && c->preparing)
         c->owner->on_parked(c->owner->data, c);
@@ -225,6 +248,7 @@ static int begin(struct container *c, shoal_error_t *err)
     c->launch = launch_new(c);
     if (c->launch == NULL)
         return shoal_fail(err, -ENOMEM, "%s: start", c->name);
+    c->launch->hold = c->kit->guarded || c->service->oom_score_adj_set;
     c->started_usec = 0;
     c->settled = c->stop_asked = c->kill_asked = c->grace_over = c->cancelled = false;
     c->killed = c->forced = c->lost = c->freezing = c->thawing = false;
@@ -242,12 +266,10 @@ static void on_wake(uv_timer_t *timer)
 {
     struct container *c = timer->data;
     shoal_error_t error;
-    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1;
-    int code = waits ? cgroup_let_go(c->cgroup, c->limits, &error) : 0;
-    if (code == 0 && waits) /* else exec_enter() does, or it has failed meanwhile */
-        code = channel_wake(c, &error);
-    if (code < 0)
-        launch_continue(c, code, &error);
+    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1 &&
+                 (c->launch->held || !c->launch->hold); /* else what it still has to pass does, or it has failed */
+    if (waits && let_go(c, &error) < 0)
+        launch_continue(c, error.code, &error);
 }
 
 int container_start(struct container *c, unsigned attempt, shoal_error_t *err)

@@ -452,26 +452,30 @@ static void plan_exec(struct builder *b)
         b->code = shoal_refuse(b->err, -EINVAL, "no command: the service has neither entrypoint nor command");
         return;
     }
-    enum { INIT_ARGS = 2 };
+    enum { INIT_ARGS = 3 };
+    bool hold = b->launch->hold, by_init = service->init || hold;
     const char *path = NULL;
     const char **environment = keep_environment(b, &path);
     const char **argv = plan_room(b->plan, (count + INIT_ARGS + 1) * sizeof *argv);
     if (environment == NULL || argv == NULL)
         return; /* the plan remembers */
     size_t at = 0;
-    if (service->init) {
+    if (by_init) {
+        static const char hold_mode[] = {INIT_HOLD, 0}, reap_mode[] = {INIT_REAP, 0},
+                          both[] = {INIT_HOLD, INIT_REAP, 0};
         argv[at++] = "shoal-init";
         argv[at++] = plan_keep(b->plan, "%d", b->plan->channel);
+        argv[at++] = !service->init ? hold_mode : hold ? both : reap_mode;
     }
     for (size_t i = 0; i < service->entrypoint.count; i++)
         argv[at++] = service->entrypoint.items[i];
     for (size_t i = 0; i < service->command.count; i++)
         argv[at++] = service->command.items[i];
-    if (b->launch->park)
+    if (b->launch->park && !hold)
         receive(b, "wait for the start");
-    const char *name = argv[service->init ? INIT_ARGS : 0];
+    const char *name = argv[by_init ? INIT_ARGS : 0];
     const char *what = plan_keep(b->plan, "execute %s", name);
-    if (!service->init) {
+    if (!by_init) {
         struct plan_step *step = plan_add(b->plan, STEP_EXEC, what);
         step->args[0] = PLAN_POINTER(keep_candidates(b, name, path));
         step->args[1] = PLAN_POINTER(argv);

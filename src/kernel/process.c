@@ -151,6 +151,26 @@ bool process_hears(pid_t pid, int signal)
     return waits_for_signals(pid);
 }
 
+int process_get_oom_score_adj(pid_t pid, int *out, shoal_error_t *err)
+{
+    char text[16];
+    if (!read_proc(pid == 0 ? getpid() : pid, "oom_score_adj", text, sizeof text))
+        return shoal_fail(err, errno != 0 ? -errno : -EIO, "read oom_score_adj of process %d", (int)pid);
+    *out = (int)strtol(text, NULL, 10);
+    return 0;
+}
+
+int process_set_oom_score_adj(pid_t pid, int score, shoal_error_t *err)
+{
+    char path[64], text[16];
+    (void)snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)(pid == 0 ? getpid() : pid));
+    int count = snprintf(text, sizeof text, "%d", score);
+    AUTO_FD fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, (size_t)count) != count)
+        return shoal_fail(err, -errno, "%s: write '%d'", path, score);
+    return 0;
+}
+
 pid_t process_first_child(pid_t pid)
 {
     char text[64], file[48];

@@ -45,6 +45,12 @@ void process_end(int pid_fd);
  * process of a pid namespace, pid_namespaces(7). Unreadable: true. */
 bool process_hears(pid_t pid, int signal);
 
+/* Whom the kernel kills first for lack of memory, proc_pid_oom_score_adj(5): -1000 (never) to 1000. What is written holds for
+ * every process that shares pid's memory, and a child is born with it. pid 0: the caller. Lowering it needs CAP_SYS_RESOURCE.
+ * Returns 0, -EACCES, -ESRCH, ... */
+int process_get_oom_score_adj(pid_t pid, int *out, shoal_error_t *err);
+int process_set_oom_score_adj(pid_t pid, int score, shoal_error_t *err);
+
 /* The oldest child of pid that lives, 0 none or unreadable. */
 pid_t process_first_child(pid_t pid);
 

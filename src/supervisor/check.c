@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cgroup/cgroup.h"
+#include "kernel/process.h"
 #include "supervisor/inside.h"
 
 /* The keys of the fleet that need one controller. */
@@ -146,6 +147,30 @@ int check_rates(shoal_supervisor_t *s, shoal_error_t *err)
     struct place place = place_of(&first->net.at);
     (void)shoal_refuse(err, -ENOTSUP, "%sservices.%s.x-shoal.net: %s; provide it, or leave the key out", place.text,
                        first->name, why.text);
+    supervisor_message(s, SHOAL_ERROR, "%s", err->text);
+    return shoal_refuse(err, -ENOTSUP, "the host lacks what the fleet needs; nothing was started");
+}
+
+/* The lowest of them, tried out on ourselves for a moment. */
+int check_oom_scores(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    const shoal_service_t *lowest = NULL;
+    for (size_t i = 0; i < s->spec->service_count; i++) {
+        const shoal_service_t *service = &s->spec->services[i];
+        if (service->oom_score_adj_set && (lowest == NULL || service->oom_score_adj < lowest->oom_score_adj))
+            lowest = service;
+    }
+    int own;
+    int code = lowest != NULL ? process_get_oom_score_adj(0, &own, err) : 0;
+    if (lowest == NULL || code < 0 || lowest->oom_score_adj >= own)
+        return code;
+    code = process_set_oom_score_adj(0, lowest->oom_score_adj, NULL);
+    if (code == 0)
+        return process_set_oom_score_adj(0, own, err);
+    struct place place = place_of(&lowest->oom_score_adj_at);
+    (void)shoal_refuse(err, -ENOTSUP,
+                       "%sservices.%s.oom_score_adj: %d: %s; below %d, the supervisor's own, it needs CAP_SYS_RESOURCE",
+                       place.text, lowest->name, lowest->oom_score_adj, strerror(-code), own);
     supervisor_message(s, SHOAL_ERROR, "%s", err->text);
     return shoal_refuse(err, -ENOTSUP, "the host lacks what the fleet needs; nothing was started");
 }

@@ -43,6 +43,16 @@ int groups_open(shoal_supervisor_t *s, shoal_error_t *err)
     return code;
 }
 
+bool groups_share_memory(const shoal_supervisor_t *s)
+{
+    if (!cgroup_root_has(s->cgroups, CGROUP_MEMORY))
+        return false;
+    bool any = s->spec->budget.items[SHOAL_LIMIT_MEMORY].set;
+    for (size_t i = 0; i < s->spec->group_count; i++)
+        any |= s->spec->groups[i].limits.items[SHOAL_LIMIT_MEMORY].set;
+    return any;
+}
+
 void groups_close(shoal_supervisor_t *s)
 {
     for (size_t i = 0; s->tree.groups != NULL && i < s->spec->group_count; i++)

@@ -129,6 +129,8 @@ struct cgroup_tree {
 int groups_open(shoal_supervisor_t *s, shoal_error_t *err); /* parents first, each with its limits */
 void groups_close(shoal_supervisor_t *s);
 void groups_sample(shoal_supervisor_t *s);                            /* a record of each, to whoever listens */
+/* A child before execve can be in a cgroup whose memory.max others may run into. */
+bool groups_share_memory(const shoal_supervisor_t *s);
 bool groups_contains(const shoal_spec_t *spec, int outer, int group); /* it, or further in */
 
 struct shoal_supervisor {
@@ -220,6 +222,7 @@ int check_pressure(shoal_supervisor_t *s, shoal_error_t *err);
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 int check_rates(shoal_supervisor_t *s, shoal_error_t *err);
+int check_oom_scores(shoal_supervisor_t *s, shoal_error_t *err);
 
 /* order.c: who may start, who has to end first */
 void order_release(shoal_supervisor_t *s); /* queue every service whose dependencies are met */

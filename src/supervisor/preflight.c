@@ -33,6 +33,8 @@ int shoal_preflight(const shoal_spec_t *spec, const shoal_supervisor_options_t *
         code = commands < 0 ? commands : controllers;
         int rates = check_rates(s, code == 0 ? err : &more);
         code = code < 0 ? code : rates;
+        int scores = check_oom_scores(s, code == 0 ? err : &more);
+        code = code < 0 ? code : scores;
         int limits = check_limits(s, cb, data, code == 0 ? err : &more);
         code = code < 0 ? code : limits;
     }

@@ -254,6 +254,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = check_pressure(s, err);
     if (code == 0)
         code = check_rates(s, err);
+    if (code == 0)
+        code = check_oom_scores(s, err);
     if (code == 0) /* behind the leftovers: what they held is free again */
         code = check_limits(s, NULL, NULL, err);
     if (code == 0)
@@ -263,9 +265,14 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
     if (code == 0) {
-        struct sandbox_kit_options kit = {s->loop, s->state.dir, s->in_flight_max, s->options.descriptors,
-                                          s->no_pressure};
+        struct sandbox_kit_options kit = {
+            s->loop, s->state.dir, s->in_flight_max, s->options.descriptors, s->no_pressure, groups_share_memory(s)};
         code = sandbox_kit_open(&s->kit, &kit, err);
+        if (code == 0 && kit.guard && !sandbox_kit_is_guarded(s->kit))
+            supervisor_message(s, SHOAL_WARNING,
+                               "oom_score_adj -1000 of this process: %s; when the memory of a group runs out during a "
+                               "start, the kernel may kill it, and with it the fleet",
+                               strerror(EACCES));
     }
     for (size_t i = 0; i < s->spec->service_count && code == 0; i++)
         code = sandbox_kit_add(s->kit, &s->spec->services[i], err);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -133,19 +134,19 @@ static const struct {
 
 struct started {
     pid_t pid;
-    int status_fd, output_fd; /* read ends */
+    int status_fd, output_fd; /* our ends */
 };
 
 static char *self; /* this program's path */
 
-static struct started start(char *const *command, char *const *envp)
+static struct started start_in(const char *mode, char *const *command, char *const *envp)
 {
     shoal_error_t err = {0};
     int init_fd = child_init_open(&err);
     if (init_fd < 0)
         fail_msg("%s", err.text);
     int status[2], output[2];
-    assert_int_equal(pipe2(status, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status), 0);
     assert_int_equal(pipe2(output, O_CLOEXEC), 0);
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
@@ -159,9 +160,9 @@ static struct started start(char *const *command, char *const *envp)
         int fd = dup(status[1]); /* inherited */
         char number[16];
         (void)snprintf(number, sizeof number, "%d", fd);
-        char *argv[16] = {(char[]){"shoal-init"}, number};
+        char *argv[16] = {(char[]){"shoal-init"}, number, (char *)(uintptr_t)mode};
         for (size_t i = 0; command[i]; i++)
-            argv[i + 2] = command[i];
+            argv[i + 3] = command[i];
         (void)syscall(SYS_close_range, fd + 1, ~0u, 0);
         (void)syscall(SYS_execveat, init_fd, "", argv, envp, AT_EMPTY_PATH);
         _exit(98);
@@ -171,6 +172,11 @@ static struct started start(char *const *command, char *const *envp)
     (void)close(output[1]);
     (void)close(init_fd);
     return (struct started){.pid = pid, .status_fd = status[0], .output_fd = output[0]};
+}
+
+static struct started start(char *const *command, char *const *envp)
+{
+    return start_in((char[]){INIT_REAP, 0}, command, envp);
 }
 
 /* 0 for end of file, else the reported code. */
@@ -297,6 +303,47 @@ static void test_commands(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static void test_hold(void **state)
+{
+    (void)state;
+    const struct {
+        const char *mode, *command;
+        int code, status;
+    } rows[] = {
+        {(char[]){INIT_HOLD, 0}, "/bin/false", 0, 1},
+        {(char[]){INIT_HOLD, 0}, "/no/such/command", -ENOENT, 127},
+        {(char[]){INIT_HOLD, INIT_REAP, 0}, "/bin/false", 0, 1},
+        {(char[]){INIT_HOLD, INIT_REAP, 0}, "/no/such/command", -ENOENT, 127},
+        {"", "/bin/false", 0, 1},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char *command = strdup(rows[i].command), said = 0;
+        struct started s = start_in(rows[i].mode, (char *[]){command, NULL}, no_environment);
+        if (strchr(rows[i].mode, INIT_HOLD) != NULL) {
+            assert_int_equal(read(s.status_fd, &said, 1), 1);
+            assert_int_equal(said, INIT_HELD);
+            assert_int_equal(recv(s.status_fd, &said, 1, MSG_DONTWAIT), -1); /* it waits */
+            assert_int_equal(errno, EAGAIN);
+            assert_int_equal(waitpid(s.pid, NULL, WNOHANG), 0);
+            assert_int_equal(write(s.status_fd, "", 1), 1);
+        }
+        int code = read_report(&s), status = finish(&s);
+        if (code != rows[i].code || status != rows[i].status)
+            fail_msg("row %zu: code %d, status %d", i, code, status);
+        free(command);
+    }
+}
+
+static void test_hold_ends_with_who_started_it(void **state)
+{
+    (void)state;
+    struct started s = start_in((char[]){INIT_HOLD, 0}, (char *[]){(char[]){"/bin/true"}, NULL}, no_environment);
+    char said;
+    assert_int_equal(read(s.status_fd, &said, 1), 1);
+    assert_int_equal(shutdown(s.status_fd, SHUT_WR), 0);
+    assert_int_equal(finish(&s), 127);
+}
+
 static void test_no_command(void **state)
 {
     (void)state;
@@ -341,6 +388,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_signals_are_forwarded),
         cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_hold),
+        cmocka_unit_test(test_hold_ends_with_who_started_it),
         cmocka_unit_test(test_no_command),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
