@@ -128,7 +128,7 @@ struct cgroup_tree {
 };
 int groups_open(shoal_supervisor_t *s, shoal_error_t *err); /* parents first, each with its limits */
 void groups_close(shoal_supervisor_t *s);
-void groups_sample(shoal_supervisor_t *s);                            /* a record of each, to whoever listens */
+void groups_sample(shoal_supervisor_t *s); /* a record of each, to whoever listens */
 /* A child before execve can be in a cgroup whose memory.max others may run into. */
 bool groups_share_memory(const shoal_supervisor_t *s);
 bool groups_contains(const shoal_spec_t *spec, int outer, int group); /* it, or further in */
@@ -214,7 +214,13 @@ void stalls_close(struct stalls *stalls, void (*cb)(void *data), void *data);
 /* sample.c: also the last sample of a run. */
 void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
-/* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
+/* "file:line:column: ", empty where a value comes from no file. check.c */
+struct supervisor_place {
+    char text[300];
+};
+struct supervisor_place supervisor_place(const shoal_position_t *at);
+
+/* fit.c, check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 /* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
 int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
                       shoal_error_t *err);
