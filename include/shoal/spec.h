@@ -52,6 +52,26 @@ typedef struct shoal_mount {
     shoal_position_t at;
 } shoal_mount_t;
 
+/** What may be done with a device. The bits are the kernel's, BPF_DEVCG_ACC_*. */
+enum { SHOAL_DEVICE_MKNOD = 1, SHOAL_DEVICE_READ = 2, SHOAL_DEVICE_WRITE = 4, SHOAL_DEVICE_ALL = 7 };
+
+/** Devices of the host that a sandbox gets. */
+typedef struct shoal_device {
+    char *source; /* absolute host path: a device, a link to one, or a directory of them */
+    char *target; /* absolute path inside, normalised */
+    unsigned access;
+    shoal_position_t at;
+} shoal_device_t;
+
+/** What may be done with which devices, whatever their nodes are called; device_cgroup_rules. */
+enum { SHOAL_ANY_DEVICE = -1 };
+typedef struct shoal_device_rule {
+    char type;        /* 'c', 'b'; 'a' both */
+    int major, minor; /* or SHOAL_ANY_DEVICE */
+    unsigned access;
+    shoal_position_t at;
+} shoal_device_rule_t;
+
 /** Limits that a cgroup v2 controller has to carry out. Index of shoal_limits.items. */
 typedef enum shoal_limit_kind {
     SHOAL_LIMIT_MEMORY,             /* bytes, memory.max */
@@ -69,7 +89,7 @@ typedef enum shoal_limit_kind {
     SHOAL_LIMIT_CPUSET,             /* text: CPU list, cpuset.cpus */
     SHOAL_LIMIT_CPUSET_MEMS,        /* text: list of memory nodes, cpuset.mems */
     SHOAL_LIMIT_PIDS,               /* tasks, pids.max; -1 unlimited */
-    SHOAL_LIMIT_IO_WEIGHT,          /* 10..1000 (Compose), taken by io.bfq.weight, turned into io.weight */
+    SHOAL_LIMIT_IO_WEIGHT,          /* 10..1000 (Compose), turned into io.weight or taken by io.bfq.weight */
     SHOAL_LIMIT_COUNT
 } shoal_limit_kind_t;
 
@@ -81,7 +101,7 @@ typedef struct shoal_limit {
     shoal_position_t at;
 } shoal_limit_t;
 
-/** One device's rates and weight, blkio_config; 0 means none. Carried out by io.max, io.weight and io.bfq.weight. */
+/** One device's rates and weight, blkio_config; 0 means none. Carried out by io.max and io.weight. */
 typedef struct shoal_io_limit {
     char *path; /* of the device, absolute: /dev/vda; or its number: 8:0 */
     uint64_t rbps, wbps, riops, wiops;
@@ -89,28 +109,11 @@ typedef struct shoal_io_limit {
     shoal_position_t at;
 } shoal_io_limit_t;
 
-/** Limits of what a host has under names of its own: x-shoal.hugetlb, rdma and misc. */
-typedef enum shoal_named_kind {
-    SHOAL_NAMED_HUGETLB, /* bytes in huge pages of one size; hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max */
-    SHOAL_NAMED_RDMA,    /* handles and objects of one device; rdma.max */
-    SHOAL_NAMED_MISC     /* how many of a resource; misc.max */
-} shoal_named_kind_t;
-
-typedef struct shoal_named_limit {
-    shoal_named_kind_t kind;
-    char *name;      /* as the kernel has it: "2MB", "mlx5_0", "sev" */
-    int64_t value;   /* RDMA: hca_handle; -1 unlimited */
-    int64_t objects; /* RDMA alone: hca_object; -1 unlimited */
-    char *key;       /* the key as written: "x-shoal.hugetlb.2MB" */
-    shoal_position_t at;
-} shoal_named_limit_t;
-
 /** What one cgroup directory may use: a service's sandbox, a group, a project. */
 typedef struct shoal_limits {
     shoal_limit_t items[SHOAL_LIMIT_COUNT];
-    size_t device_count, named_count;
+    size_t device_count;
     shoal_io_limit_t *devices;
-    shoal_named_limit_t *named;
 } shoal_limits_t;
 
 /** A group of services, x-shoal.groups: a cgroup around theirs, below its parent's or the project's. */
@@ -221,6 +224,9 @@ typedef struct shoal_service {
     shoal_position_t oom_score_adj_at;
     size_t mount_count;
     shoal_mount_t *mounts; /* tmpfs and volumes */
+    size_t device_count, device_rule_count;
+    shoal_device_t *devices;
+    shoal_device_rule_t *device_rules;
 
     shoal_limits_t limits;
     size_t ulimit_count;

@@ -35,3 +35,11 @@ int mount_make_tmpfs(const char *mode, shoal_error_t *err)
     int fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, 0);
     return fd >= 0 ? fd : shoal_fail(err, -errno, "fsmount tmpfs");
 }
+
+int mount_make_read_only(int mount_fd, shoal_error_t *err)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (mount_setattr(mount_fd, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+        return shoal_fail(err, -errno, "mount_setattr read-only");
+    return 0;
+}

@@ -18,5 +18,6 @@ int mount_clone(int dir_fd, const char *path, const struct mount_clone *how, sho
 
 /* Make an empty tmpfs as a detached mount; mode as in tmpfs(5), "0755". */
 int mount_make_tmpfs(const char *mode, shoal_error_t *err);
+int mount_make_read_only(int mount_fd, shoal_error_t *err); /* this mount of it */
 
 #endif
