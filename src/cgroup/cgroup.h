@@ -10,20 +10,7 @@
 #include "shoal/sample.h"
 #include "shoal/spec.h"
 
-/* Controllers, and what is no controller but a part of one that a kernel may lack. */
-enum cgroup_controller {
-    CGROUP_CPU,
-    CGROUP_CPUSET,
-    CGROUP_IO,
-    CGROUP_MEMORY,
-    CGROUP_PIDS,
-    CGROUP_HUGETLB,
-    CGROUP_RDMA,
-    CGROUP_MISC,
-    CGROUP_CONTROLLER_COUNT,
-    CGROUP_IO_WEIGHT = CGROUP_CONTROLLER_COUNT, /* io.weight or io.bfq.weight, one is enough */
-    CGROUP_NEED_COUNT
-};
+enum cgroup_controller { CGROUP_CPU, CGROUP_CPUSET, CGROUP_IO, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CONTROLLER_COUNT };
 
 struct cgroup_root; /* our part of the hierarchy: one project */
 struct cgroup;      /* one container's directory */
@@ -40,19 +27,9 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
 bool cgroup_root_has(const struct cgroup_root *root, enum cgroup_controller controller);
 /* Why a controller is not there, for a person: "memory: in use by cgroup v1", "not in cgroup.controllers of ...". */
 const char *cgroup_root_why_not(const struct cgroup_root *root, enum cgroup_controller controller);
-const char *cgroup_controller_words(enum cgroup_controller controller); /* "the memory controller" */
+const char *cgroup_controller_name(enum cgroup_controller controller);
 /* The controller that carries out a limit. */
 enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind);
-enum cgroup_controller cgroup_named_controller(shoal_named_kind_t kind);
-/* Somebody has a limit of it. hugetlb, rdma and misc cost every sandbox something and few ask for them: they are switched on
- * here, in groups that are there already too. Returns cgroup_root_has(). */
-bool cgroup_root_use(struct cgroup_root *root, enum cgroup_controller controller);
-/* Whether a weight of the device comes to anything: the kernel heeds it with io.cost switched on for the device, or with bfq as
- * its scheduler. name: its path or numbers; NULL: of some device. Also true where nothing tells. 0, or -ENOTSUP. */
-int cgroup_check_weight(const struct cgroup_root *root, const char *name, shoal_error_t *err);
-/* The CPUs and nodes of memory that sandboxes may have: "0-3". "" where nothing tells. */
-void cgroup_read_cpuset(const struct cgroup_root *root, const char *file, char *out, size_t room);
-bool cgroup_list_holds(const char *outer, const char *inner); /* of "0-2,4": everything of inner is in outer */
 /* The directory of PROJECT, absolute. */
 const char *cgroup_root_path(const struct cgroup_root *root);
 
@@ -91,16 +68,10 @@ struct cgroup_limit_defaults {
     int64_t pids; /* pids.max where nothing else is said; -1 unlimited */
     bool oom_group;
 };
-/* Which of the limits cannot be made. */
-struct cgroup_culprit {
-    const char *key;
-    const shoal_position_t *at;
-};
-/* Of a service's, a group's or a project's limits, those whose controllers are there and in use. defaults: NULL none. What has a
- * name of this host's (devices, sizes of huge pages, ...) is looked up. Returns 0 and *out, a reference; -ENOENT, -ENOTBLK, ...
- * a name that is none, and *out_culprit (may be NULL) is whose. */
+/* Of a service's, a group's or a project's limits, those whose controllers are there. defaults: NULL none. Devices are looked
+ * up. Returns 0 and *out, a reference; -ENOENT, -ENOTBLK, ... a device, and *out_at (may be NULL) is where it was named. */
 int cgroup_limits_new(struct cgroup_limits **out, const struct cgroup_root *root, const shoal_limits_t *limits,
-                      const struct cgroup_limit_defaults *defaults, struct cgroup_culprit *out_culprit,
+                      const struct cgroup_limit_defaults *defaults, const shoal_position_t **out_at,
                       shoal_error_t *err);
 struct cgroup_limits *cgroup_limits_ref(struct cgroup_limits *limits);
 void cgroup_limits_unref(struct cgroup_limits *limits);
@@ -122,6 +93,13 @@ void cgroup_free_group(struct cgroup *group);
 /* The same of PROJECT itself: its counters, and its limits. */
 int cgroup_limit_project(struct cgroup_root *root, struct cgroup_limits *limits, struct cgroup **out,
                          shoal_error_t *err);
+
+/* Which devices may be used, decided by a program of kernel/devices.h, which the caller may close then: it goes with the
+ * directory. Of PROJECT: for all that have none of their own. may_set_devices() asks whether the cgroups above allow that, and
+ * attaches nothing. Returns 0; -EPERM: err names the cgroup that does not; ... */
+int cgroup_root_may_set_devices(const struct cgroup_root *root, shoal_error_t *err);
+int cgroup_root_set_devices(struct cgroup_root *root, int program_fd, shoal_error_t *err);
+int cgroup_set_devices(struct cgroup *cgroup, int program_fd, shoal_error_t *err); /* before cgroup_close_fd() */
 
 /* The child in it is about to be let go: memory.max, and what else differs from what cgroup_create() was given. A child that
  * shares its parent's memory until execve is in the cgroup from its birth: were memory.max hit before, the kernel would kill

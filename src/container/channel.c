@@ -29,6 +29,7 @@ struct launch *launch_new(struct container *c)
     launch->next_spare = NULL;
     launch->channel = launch->slot = launch->child_outputs[0] = launch->child_outputs[1] = -1;
     launch->gift_count = 0;
+    launch->devices = NULL;
     launch->poll_open = launch->sent = launch->park = launch->child_spoke = false;
     launch->hold = launch->held = launch->let_go = false;
     launch->error = (shoal_error_t){0};
@@ -87,6 +88,8 @@ void launch_release(struct container *c)
             base_close_fd(&launch->gifts[i].fd);
     for (int i = 0; i < 2; i++)
         base_close_fd(&launch->child_outputs[i]);
+    devices_free(launch->devices);
+    launch->devices = NULL;
     release_slot(c, launch);
     if (launch->poll_open) {
         uv_close((uv_handle_t *)&launch->poll, on_channel_closed);

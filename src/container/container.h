@@ -41,16 +41,21 @@ struct sandbox_kit_options {
     unsigned starts_in_flight;
     uint64_t descriptors; /* soft RLIMIT_NOFILE where the service says nothing; 0: inherited */
     bool no_pressure;     /* rules of x-shoal.pressure are not carried out */
-    bool guard;           /* sandboxes share a limit on memory, in whose cgroup a child also is before execve: the kernel must
+    bool guard; /* sandboxes share a limit on memory, in whose cgroup a child also is before execve: the kernel must
                              not choose it, since it shares our memory */
+    bool no_device_lists; /* nobody's devices are restricted by a program: this host takes none */
 };
 /* Make what every sandbox gets: the /dev template, shoal-init, low descriptor slots, texts of the host. Waits. *out is set also
  * on failure, unless that is -ENOMEM for itself: it has to be closed. */
 int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options *options, shoal_error_t *err);
 /* The process has oom_score_adj -1000 now, until the kit is closed: asked for, and the kernel took it. */
 bool sandbox_kit_is_guarded(const struct sandbox_kit *kit);
-/* Prepare what a service needs beside that: its system call filter costs milliseconds, once for each capability set. */
+/* Prepare what a service needs beside that: its system call filter costs milliseconds, once for each capability set; its
+ * devices' program. Waits. */
 int sandbox_kit_add(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err);
+/* Look for a service's devices on this host. Waits. Returns 0; -ENOENT, -ENODEV no device, -EBUSY a place that is the sandbox's
+ * own, ...: *out_index is which of its devices. */
+int sandbox_find_devices(const shoal_service_t *service, size_t *out_index, shoal_error_t *err);
 /* Every container is closed. cb: once, from the loop. */
 void sandbox_kit_close(struct sandbox_kit *kit, void (*cb)(void *data), void *data);
 

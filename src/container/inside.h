@@ -35,6 +35,16 @@ struct bind {
     bool is_file;
 };
 
+/* What a service's devices come to in one start. */
+struct devices {
+    int dev_fd;     /* a /dev of its own, detached; -1: none, or the child's */
+    int outside_fd; /* nodes 0, 1, ... whose places, outside[], are not below /dev; -1 likewise */
+    char **outside; /* owned, as each */
+    size_t outside_count;
+    shoal_device_rule_t *rules; /* owned: everything that it may do */
+    size_t rule_count;
+};
+
 /* What exists between the decision to start and execve only; error.code is set once the start has failed. */
 struct launch {
     struct container *container;
@@ -55,6 +65,7 @@ struct launch {
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
     size_t gift_count;
+    struct devices *devices; /* owned; NULL: those of every sandbox */
     shoal_error_t error;
 };
 
@@ -156,6 +167,24 @@ void launch_cancel(struct container *c);
 int rootfs_begin(struct container *c, shoal_error_t *err);
 int rootfs_enter(struct container *c, shoal_error_t *err);
 
+/* dev.c: what lies in /dev. root_id: root of the sandbox, on the host; the owner of all */
+struct stat;
+int dev_fill(int dev_fd, uint32_t root_id, shoal_error_t *err);
+bool dev_is_taken(const char *path); /* below /dev: a link or a directory of dev_fill(), or in one */
+/* A device at path below dir_fd with what lacks of the directories above it, in the place of another. Number, type and mode are
+ * those of `like`, its owner and its group have the same numbers inside. */
+int dev_make_node(int dir_fd, const char *path, const struct stat *like, uint32_t root_id, shoal_error_t *err);
+
+/* devices.c */
+bool devices_wanted(const shoal_service_t *service); /* it has more to do with devices than those of every sandbox */
+/* nodes_too: else the rules alone. Any thread; may wait for a disk. */
+int devices_make(const shoal_service_t *service, uint32_t root_id, bool nodes_too, struct devices **out,
+                 shoal_error_t *err);
+void devices_free(struct devices *devices); /* may be NULL */
+int devices_enter(struct container *c, shoal_error_t *err);
+int devices_prepare(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err);
+void devices_close_programs(struct sandbox_kit *kit);
+
 /* channel.c */
 struct launch *launch_new(struct container *c); /* NULL: out of memory */
 void launch_destroy(struct launch *launch);
@@ -231,17 +260,18 @@ struct sandbox_kit {
     unsigned slot_count;
     struct launch *spare_launches; /* owned */
     unsigned spare_launch_count;
-    struct seccomp_entry *seccomp; /* compiled once per capability set */
-    bool no_pressure;              /* sandbox_kit_options */
-    bool shrinking;                /* a worker reclaims memory: one at a time, they are few */
-    struct oom_reader *oom;        /* owned; NULL: the kernel's log cannot be read */
-    char *read_buffer;             /* for pipes: one for all, the loop is one thread */
-    struct rlimit64 descriptors;   /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
+    struct seccomp_entry *seccomp;          /* compiled once per capability set */
+    struct device_program *device_programs; /* owned: loaded once per set of rules */
+    bool no_pressure, no_device_lists;      /* sandbox_kit_options */
+    bool shrinking;                         /* a worker reclaims memory: one at a time, they are few */
+    struct oom_reader *oom;                 /* owned; NULL: the kernel's log cannot be read */
+    char *read_buffer;                      /* for pipes: one for all, the loop is one thread */
+    struct rlimit64 descriptors;            /* RLIMIT_NOFILE of a sandbox whose service says nothing; soft 0: ours */
     void (*close_cb)(void *data);
     void *close_data;
     int oom_score_adj; /* the process's own, and what a sandbox gets whose service says nothing */
     bool guarded;      /* the process has taken OOM_SCORE_ADJ_MIN, and every child is born with it */
-    int dumpable; /* what the process was; a child's setresuid changes it for the shared memory */
+    int dumpable;      /* what the process was; a child's setresuid changes it for the shared memory */
 };
 void kit_wake(struct sandbox_kit *kit); /* somebody stands in the line */
 enum { KIT_READ_BYTES = 64 << 10 };

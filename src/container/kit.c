@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "child/init_image.h"
 #include "container/inside.h"
@@ -21,35 +20,6 @@ struct seccomp_entry {
     struct sock_fprog program; /* filter: owned */
 };
 
-static const struct {
-    const char *name;
-    unsigned major, minor;
-} devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
-
-static const struct {
-    const char *name, *target;
-} links[] = {{"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"},
-             {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},         {"core", "/proc/kcore"}};
-
-static const char *const directories[] = {"pts", "shm", "mqueue"};
-
-static int fill_dev(int dev_fd, shoal_error_t *err)
-{
-    for (size_t i = 0; i < COUNT(devices); i++) {
-        dev_t device = makedev(devices[i].major, devices[i].minor);
-        if (mknodat(dev_fd, devices[i].name, S_IFCHR | 0666, device) < 0 ||
-            fchmodat(dev_fd, devices[i].name, 0666, 0) < 0)
-            return shoal_fail(err, -errno, "make /dev/%s", devices[i].name);
-    }
-    for (size_t i = 0; i < COUNT(links); i++)
-        if (symlinkat(links[i].target, dev_fd, links[i].name) < 0)
-            return shoal_fail(err, -errno, "make /dev/%s", links[i].name);
-    for (size_t i = 0; i < COUNT(directories); i++)
-        if (mkdirat(dev_fd, directories[i], 0755) < 0)
-            return shoal_fail(err, -errno, "make /dev/%s", directories[i]);
-    return 0;
-}
-
 /* One /dev for all. It has to be attached: before Linux 6.15 open_tree(2) clones no mount that is not. */
 static int open_dev(struct sandbox_kit *kit, const char *state_dir, shoal_error_t *err)
 {
@@ -63,7 +33,7 @@ static int open_dev(struct sandbox_kit *kit, const char *state_dir, shoal_error_
     AUTO_FD fd = mount_make_tmpfs("0755", err);
     if (fd < 0)
         return fd;
-    int code = fill_dev(fd, err);
+    int code = dev_fill(fd, 0, err);
     if (code < 0)
         return code;
     if (move_mount(fd, "", AT_FDCWD, kit->dev_path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
@@ -114,6 +84,7 @@ int sandbox_kit_open(struct sandbox_kit **out, const struct sandbox_kit_options 
     kit->loop = options->loop;
     kit->ended_end = &kit->ended;
     kit->no_pressure = options->no_pressure;
+    kit->no_device_lists = options->no_device_lists;
     (void)uv_idle_init(kit->loop, &kit->idle);
     kit->idle.data = kit;
     if (getrlimit64(RLIMIT_NOFILE, &kit->descriptors) < 0 || options->descriptors > kit->descriptors.rlim_max)
@@ -181,6 +152,7 @@ static void on_idle_closed(uv_handle_t *handle)
         free(kit->seccomp);
         kit->seccomp = next;
     }
+    devices_close_programs(kit);
     oom_close(kit);
     if (kit->guarded)
         (void)process_set_oom_score_adj(0, kit->oom_score_adj, NULL);
@@ -232,8 +204,9 @@ const struct sock_fprog *kit_seccomp(struct sandbox_kit *kit, uint64_t capabilit
 
 int sandbox_kit_add(struct sandbox_kit *kit, const shoal_service_t *service, shoal_error_t *err)
 {
-    if (service->seccomp_unconfined)
-        return 0;
+    int code = devices_prepare(kit, service, err);
+    if (code < 0 || service->seccomp_unconfined)
+        return code;
     return kit_seccomp(kit, caps_resolve(service->cap_add, service->cap_drop), err) != NULL ? 0 : err->code;
 }
 

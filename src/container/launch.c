@@ -179,8 +179,8 @@ static const struct stage {
     int (*enter)(struct container *c, shoal_error_t *err); /* 0 an event goes on, 1 done already, < 0 failed */
 } stages[] = {
     {"rootfs", rootfs_begin}, /* a worker thread makes it while the loop clones */
-    {"cgroup", cgroup_enter}, {"clone", clone_enter}, {"rootfs", rootfs_enter}, /* now it has to be there */
-    {"mount", mount_enter},   {"link", link_enter},   {"exec", exec_enter},
+    {"cgroup", cgroup_enter},   {"clone", clone_enter}, {"rootfs", rootfs_enter}, /* now it has to be there */
+    {"devices", devices_enter}, {"mount", mount_enter}, {"link", link_enter},     {"exec", exec_enter},
 };
 
 static void launch_succeed(struct container *c)

@@ -13,7 +13,8 @@ struct rootfs_work {
     size_t file_count;
     char *hosts; /* owned: network_mode host has a copy of the host's */
     struct image_user user;
-    struct bind *binds; /* owned until the stage takes them */
+    struct bind *binds;      /* owned until the stage takes them */
+    struct devices *devices; /* likewise */
     int result;
     shoal_error_t error;
 };
@@ -70,9 +71,8 @@ static char *read_hosts(const shoal_service_t *service)
     return text_take(&text);
 }
 
-static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only what does not change during a launch */
+static void make_rootfs(struct rootfs_work *work)
 {
-    struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
     const struct container *c = work->container;
     const shoal_service_t *service = c->service;
     shoal_error_t *err = &work->error;
@@ -92,18 +92,33 @@ static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only wh
         work->result = image_make_rootfs(c->image, c->dir, c->first_id, work->files, work->file_count, err);
 }
 
+static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only what does not change during a launch */
+{
+    struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
+    const struct container *c = work->container;
+    if (!c->rootfs_made)
+        make_rootfs(work);
+    if (work->result == 0 && devices_wanted(c->service)) /* at each start: they come and go */
+        work->result = devices_make(c->service, c->first_id, true, &work->devices, &work->error);
+}
+
 static void on_rootfs_made(uv_work_t *request, int status)
 {
     struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
     struct container *c = work->container;
     shoal_error_t error = work->error;
     int result = status < 0 ? shoal_fail(&error, status, "worker") : work->result;
-    if (result == 0) {
+    if (result == 0 && !c->rootfs_made) {
         c->user = work->user;
         c->binds = work->binds;
         work->binds = NULL;
         c->rootfs_made = true;
     }
+    if (result == 0 && c->launch != NULL) {
+        c->launch->devices = work->devices;
+        work->devices = NULL;
+    }
+    devices_free(work->devices);
     free_binds(work->binds, c->service->mount_count);
     free((void *)(uintptr_t)work->files[0].text);
     free(work->hosts);
@@ -118,7 +133,7 @@ static void on_rootfs_made(uv_work_t *request, int status)
 
 int rootfs_begin(struct container *c, shoal_error_t *err)
 {
-    if (c->rootfs_made)
+    if (c->rootfs_made && !devices_wanted(c->service))
         return 1;
     struct rootfs_work *work = calloc(1, sizeof *work);
     const char *hostname = c->service->hostname != NULL ? c->service->hostname : c->name;

@@ -142,9 +142,12 @@ static void plan_kernel_file_systems(struct builder *b)
         mount_file_system(b, "sysfs", "/sys", plain | MS_RDONLY, NULL);
     }
     mount_file_system(b, "cgroup2", "/sys/fs/cgroup", plain | MS_RDONLY, NULL);
-    int dev = add_gift(b, (struct gift){GIFT_MOUNT, c->kit->dev_fd, "", .read_only = true, .idmapped = true,
-                                        .idmap_optional = true, .what = NULL}); /* tmpfs: idmapped since Linux 6.3 */
-    attach(b, dev, "/dev", "attach /dev");
+    struct devices *devices = b->launch->devices;
+    struct gift dev = {GIFT_MOUNT,       c->kit->dev_fd,         "",          .read_only = true,
+                       .idmapped = true, .idmap_optional = true, .what = NULL}; /* tmpfs: idmapped since Linux 6.3 */
+    if (devices != NULL && devices->dev_fd >= 0)
+        dev = (struct gift){GIFT_DESCRIPTOR, take_fd(&devices->dev_fd), .what = "/dev"};
+    attach(b, add_gift(b, dev), "/dev", "attach /dev");
     mount_file_system(b, "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5");
     uint64_t shm_bytes = service->shm_bytes ? service->shm_bytes : 64u << 20;
     mount_file_system(b, "tmpfs", "/dev/shm", plain,
@@ -204,6 +207,23 @@ static void plan_mounts(struct builder *b)
         }
     }
     free(sorted);
+}
+
+/* Devices whose places are not below /dev, over which their nodes lie for a moment. */
+static void plan_outside_devices(struct builder *b)
+{
+    struct devices *devices = b->launch->devices;
+    if (devices == NULL || devices->outside_count == 0)
+        return;
+    int gift = add_gift(b, (struct gift){GIFT_DESCRIPTOR, take_fd(&devices->outside_fd), .what = "devices"});
+    attach(b, gift, "/dev", "attach devices over /dev");
+    for (size_t i = 0; i < devices->outside_count; i++) {
+        const char *target = plan_keep(b->plan, "%s", devices->outside[i]);
+        plan_add(b->plan, STEP_MOUNT_FILE, plan_keep(b->plan, "make file %s", target))->args[0] = PLAN_POINTER(target);
+        PLAN_CALL(b->plan, plan_keep(b->plan, "mount device on %s", target), SYS_mount,
+                  PLAN_POINTER(plan_keep(b->plan, "/dev/%zu", i)), PLAN_POINTER(target), 0, MS_BIND);
+    }
+    PLAN_CALL(b->plan, "uncover /dev", SYS_umount2, PLAN_POINTER("/dev"), MNT_DETACH);
 }
 
 static void request(struct builder *b, int socket, const struct net_message *message)
@@ -506,10 +526,19 @@ int sandbox_plan(struct container *c, struct launch *launch, shoal_error_t *err)
         (void)add_gift(&b,
                        (struct gift){GIFT_DESCRIPTOR, take_fd(&launch->child_outputs[i]), .what = "stdout and stderr"});
     static void (*const parts[])(struct builder *) = {
-        plan_arrival,  plan_root,     plan_kernel_file_systems,
-        plan_mounts,   plan_network,  plan_sysctls,
-        plan_names,    plan_masks,    plan_limits,
-        plan_settling, plan_identity, plan_exec,
+        plan_arrival,
+        plan_root,
+        plan_kernel_file_systems,
+        plan_mounts,
+        plan_outside_devices,
+        plan_network,
+        plan_sysctls,
+        plan_names,
+        plan_masks,
+        plan_limits,
+        plan_settling,
+        plan_identity,
+        plan_exec,
     };
     for (size_t i = 0; i < COUNT(parts) && b.code == 0; i++)
         parts[i](&b);

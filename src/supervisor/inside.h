@@ -175,6 +175,7 @@ struct shoal_supervisor {
     struct culprits *culprits;
     struct reload *reload; /* under way; NULL none */
     struct stalls *stalls; /* NULL: no such rules */
+    bool no_device_lists;  /* this host takes no program that restricts devices */
     bool no_pressure;      /* this host cannot carry out x-shoal.pressure, and the file says to go on without */
     uv_timer_t sample_timer;
     bool sampling;
@@ -214,17 +215,12 @@ void stalls_close(struct stalls *stalls, void (*cb)(void *data), void *data);
 /* sample.c: also the last sample of a run. */
 void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
-/* "file:line:column: ", empty where a value comes from no file. check.c */
-struct supervisor_place {
-    char text[300];
-};
-struct supervisor_place supervisor_place(const shoal_position_t *at);
-
-/* fit.c, check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
+/* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 /* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
 int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
                       shoal_error_t *err);
 int check_pressure(shoal_supervisor_t *s, shoal_error_t *err);
+int check_devices(shoal_supervisor_t *s, bool look_only, shoal_error_t *err); /* else the project gets its program */
 int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_error_t *err); /* cb may be NULL */
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 int check_rates(shoal_supervisor_t *s, shoal_error_t *err);

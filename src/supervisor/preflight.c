@@ -31,6 +31,8 @@ int shoal_preflight(const shoal_spec_t *spec, const shoal_supervisor_options_t *
         int commands = check_commands(s, err),
             controllers = check_controllers(s, spec, NULL, commands == 0 ? err : &more);
         code = commands < 0 ? commands : controllers;
+        int devices = check_devices(s, true, code == 0 ? err : &more);
+        code = code < 0 ? code : devices;
         int rates = check_rates(s, code == 0 ? err : &more);
         code = code < 0 ? code : rates;
         int scores = check_oom_scores(s, code == 0 ? err : &more);

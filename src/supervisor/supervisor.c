@@ -251,6 +251,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = groups_open(s, err);
     if (code == 0)
+        code = check_devices(s, false, err);
+    if (code == 0)
         code = check_pressure(s, err);
     if (code == 0)
         code = check_rates(s, err);
@@ -266,7 +268,14 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = idranges_open(&s->ids, s->state.dir, s->member_count, err);
     if (code == 0) {
         struct sandbox_kit_options kit = {
-            s->loop, s->state.dir, s->in_flight_max, s->options.descriptors, s->no_pressure, groups_share_memory(s)};
+            .loop = s->loop,
+            .state_dir = s->state.dir,
+            .starts_in_flight = s->in_flight_max,
+            .descriptors = s->options.descriptors,
+            .no_pressure = s->no_pressure,
+            .guard = groups_share_memory(s),
+            .no_device_lists = s->no_device_lists,
+        };
         code = sandbox_kit_open(&s->kit, &kit, err);
         if (code == 0 && kit.guard && !sandbox_kit_is_guarded(s->kit))
             supervisor_message(s, SHOAL_WARNING,
