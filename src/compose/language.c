@@ -146,7 +146,7 @@ static const struct key credential_keys[] = {
 };
 const struct section credential_section = SECTION("services.NAME.credential_spec", NULL, credential_keys, true);
 
-/* ---- ports, devices ---- */
+/* ---- ports, requests for devices ---- */
 
 static const struct kind published = {TAKES_TEXT | TAKES_INTEGER, AS_TEXT, .what = "a port or a range"};
 static const struct kind target = {TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .what = "a port"};
@@ -160,13 +160,6 @@ static const struct key port_keys[] = {
     {"app_protocol", &kind_text, DOC("text", "What is spoken.")},
 };
 const struct section port_section = SECTION("services.NAME.ports.N", NULL, port_keys, true);
-
-static const struct key device_keys[] = {
-    {"source", &kind_text, .needed = true, DOC("path", "The host's device.")},
-    {"target", &kind_text, .needed = true, DOC("path", "Its name inside.")},
-    {"permissions", &kind_text, DOC("text", "r, w, m.")},
-};
-const struct section device_section = SECTION("services.NAME.devices.N", NULL, device_keys, true);
 
 static const struct kind device_count = {TAKES_TEXT | TAKES_INTEGER, AS_DEVICE_COUNT};
 static const struct kind request_options = {TAKES_MAP | TAKES_LIST, AS_PAIRS, .items = &kind_text, .unique = true};

@@ -24,6 +24,7 @@ services:
     ulimits: {nofile: 100}
     domainname: example.test
     cap_add: [NET_ADMIN]
+    devices: ['/dev/net/tun:/dev/net/tun:r', '/dev/net/tun:/opt/tun']
 volumes: {kept: }
 """
 
@@ -38,7 +39,7 @@ def fail_at(fleet, where):
     return started.wait(), died
 
 
-@pytest.mark.parametrize("stage", ["rootfs", "cgroup", "clone", "mount", "link", "exec"])
+@pytest.mark.parametrize("stage", ["rootfs", "cgroup", "clone", "devices", "mount", "link", "exec"])
 def test_stage(fleet, stage):
     result, died = fail_at(fleet, f"stage:{stage}")
     assert result.returncode == 1
