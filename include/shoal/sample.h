@@ -13,6 +13,11 @@ typedef struct shoal_pressure_line {
     uint64_t some_total, full_total; /* microseconds; SHOAL_ABSENT */
 } shoal_pressure_line_t;
 
+/** A limit in force, as the kernel has it. */
+typedef struct shoal_limit_line {
+    const char *name, *value; /* the file, and what in it: "cpu.max", "io.max 8:0" */
+} shoal_limit_line_t;
+
 typedef struct shoal_sample {
     uint64_t time_usec;
     const char *project, *service, *container, *id; /* valid during the call */
@@ -21,7 +26,9 @@ typedef struct shoal_sample {
     const char *state;
     bool
         frozen; /* cgroup.events: none of its tasks runs, none will by itself. Its state is "paused", or already "stopping" */
-    bool final; /* the last one of a run: its processes are gone, its DIE follows at once */
+    bool final;                       /* the last one of a run: its processes are gone, its DIE follows at once */
+    size_t limit_count;               /* those that shoal has set; none in the last one of a run */
+    const shoal_limit_line_t *limits; /* valid during the call */
     struct {
         uint64_t usage_usec, user_usec, system_usec, nr_periods, nr_throttled, throttled_usec;
     } cpu;
@@ -40,6 +47,9 @@ typedef struct shoal_sample {
     struct {
         uint64_t rx_bytes, rx_packets, rx_dropped, tx_bytes, tx_packets, tx_dropped; /* as the sandbox sees them */
     } net;
+    struct { /* of the limits in force, as numbers; SHOAL_ABSENT: not set, or unlimited. quota to burst: microseconds */
+        uint64_t memory_low, memory_high, memory_swap, cpu_quota, cpu_period, cpu_burst, cpu_weight;
+    } spec;
     struct {
         shoal_pressure_line_t cpu, memory, io;
     } pressure;

@@ -89,7 +89,7 @@ typedef enum shoal_limit_kind {
     SHOAL_LIMIT_CPUSET,             /* text: CPU list, cpuset.cpus */
     SHOAL_LIMIT_CPUSET_MEMS,        /* text: list of memory nodes, cpuset.mems */
     SHOAL_LIMIT_PIDS,               /* tasks, pids.max; -1 unlimited */
-    SHOAL_LIMIT_IO_WEIGHT,          /* 10..1000 (Compose), turned into io.weight or taken by io.bfq.weight */
+    SHOAL_LIMIT_IO_WEIGHT,          /* 10..1000 (Compose), taken by io.bfq.weight, turned into io.weight */
     SHOAL_LIMIT_COUNT
 } shoal_limit_kind_t;
 
@@ -101,7 +101,7 @@ typedef struct shoal_limit {
     shoal_position_t at;
 } shoal_limit_t;
 
-/** One device's rates and weight, blkio_config; 0 means none. Carried out by io.max and io.weight. */
+/** One device's rates and weight, blkio_config; 0 means none. Carried out by io.max, io.weight and io.bfq.weight. */
 typedef struct shoal_io_limit {
     char *path; /* of the device, absolute: /dev/vda; or its number: 8:0 */
     uint64_t rbps, wbps, riops, wiops;
@@ -109,11 +109,28 @@ typedef struct shoal_io_limit {
     shoal_position_t at;
 } shoal_io_limit_t;
 
+/** Limits of what a host has under names of its own: x-shoal.hugetlb, rdma and misc. */
+typedef enum shoal_named_kind {
+    SHOAL_NAMED_HUGETLB, /* bytes in huge pages of one size; hugetlb.SIZE.max and hugetlb.SIZE.rsvd.max */
+    SHOAL_NAMED_RDMA,    /* handles and objects of one device; rdma.max */
+    SHOAL_NAMED_MISC     /* how many of a resource; misc.max */
+} shoal_named_kind_t;
+
+typedef struct shoal_named_limit {
+    shoal_named_kind_t kind;
+    char *name;      /* as the kernel has it: "2MB", "mlx5_0", "sev" */
+    int64_t value;   /* RDMA: hca_handle; -1 unlimited */
+    int64_t objects; /* RDMA alone: hca_object; -1 unlimited */
+    char *key;       /* the key as written: "x-shoal.hugetlb.2MB" */
+    shoal_position_t at;
+} shoal_named_limit_t;
+
 /** What one cgroup directory may use: a service's sandbox, a group, a project. */
 typedef struct shoal_limits {
     shoal_limit_t items[SHOAL_LIMIT_COUNT];
-    size_t device_count;
+    size_t device_count, named_count;
     shoal_io_limit_t *devices;
+    shoal_named_limit_t *named;
 } shoal_limits_t;
 
 /** A group of services, x-shoal.groups: a cgroup around theirs, below its parent's or the project's. */

@@ -10,7 +10,20 @@
 #include "shoal/sample.h"
 #include "shoal/spec.h"
 
-enum cgroup_controller { CGROUP_CPU, CGROUP_CPUSET, CGROUP_IO, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_CONTROLLER_COUNT };
+/* Controllers, and what is no controller but a part of one that a kernel may lack. */
+enum cgroup_controller {
+    CGROUP_CPU,
+    CGROUP_CPUSET,
+    CGROUP_IO,
+    CGROUP_MEMORY,
+    CGROUP_PIDS,
+    CGROUP_HUGETLB,
+    CGROUP_RDMA,
+    CGROUP_MISC,
+    CGROUP_CONTROLLER_COUNT,
+    CGROUP_IO_WEIGHT = CGROUP_CONTROLLER_COUNT, /* io.weight or io.bfq.weight, one is enough */
+    CGROUP_NEED_COUNT
+};
 
 struct cgroup_root; /* our part of the hierarchy: one project */
 struct cgroup;      /* one container's directory */
@@ -27,9 +40,19 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
 bool cgroup_root_has(const struct cgroup_root *root, enum cgroup_controller controller);
 /* Why a controller is not there, for a person: "memory: in use by cgroup v1", "not in cgroup.controllers of ...". */
 const char *cgroup_root_why_not(const struct cgroup_root *root, enum cgroup_controller controller);
-const char *cgroup_controller_name(enum cgroup_controller controller);
+const char *cgroup_controller_words(enum cgroup_controller controller); /* "the memory controller" */
 /* The controller that carries out a limit. */
 enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind);
+enum cgroup_controller cgroup_named_controller(shoal_named_kind_t kind);
+/* Somebody has a limit of it. hugetlb, rdma and misc cost every sandbox something and few ask for them: they are switched on
+ * here, in groups that are there already too. Returns cgroup_root_has(). */
+bool cgroup_root_use(struct cgroup_root *root, enum cgroup_controller controller);
+/* Whether a weight of the device comes to anything: the kernel heeds it with io.cost switched on for the device, or with bfq as
+ * its scheduler. name: its path or numbers; NULL: of some device. Also true where nothing tells. 0, or -ENOTSUP. */
+int cgroup_check_weight(const struct cgroup_root *root, const char *name, shoal_error_t *err);
+/* The CPUs and nodes of memory that sandboxes may have: "0-3". "" where nothing tells. */
+void cgroup_read_cpuset(const struct cgroup_root *root, const char *file, char *out, size_t room);
+bool cgroup_list_holds(const char *outer, const char *inner); /* of "0-2,4": everything of inner is in outer */
 /* The directory of PROJECT, absolute. */
 const char *cgroup_root_path(const struct cgroup_root *root);
 
@@ -68,10 +91,16 @@ struct cgroup_limit_defaults {
     int64_t pids; /* pids.max where nothing else is said; -1 unlimited */
     bool oom_group;
 };
-/* Of a service's, a group's or a project's limits, those whose controllers are there. defaults: NULL none. Devices are looked
- * up. Returns 0 and *out, a reference; -ENOENT, -ENOTBLK, ... a device, and *out_at (may be NULL) is where it was named. */
+/* Which of the limits cannot be made. */
+struct cgroup_culprit {
+    const char *key;
+    const shoal_position_t *at;
+};
+/* Of a service's, a group's or a project's limits, those whose controllers are there and in use. defaults: NULL none. What has a
+ * name of this host's (devices, sizes of huge pages, ...) is looked up. Returns 0 and *out, a reference; -ENOENT, -ENOTBLK, ...
+ * a name that is none, and *out_culprit (may be NULL) is whose. */
 int cgroup_limits_new(struct cgroup_limits **out, const struct cgroup_root *root, const shoal_limits_t *limits,
-                      const struct cgroup_limit_defaults *defaults, const shoal_position_t **out_at,
+                      const struct cgroup_limit_defaults *defaults, struct cgroup_culprit *out_culprit,
                       shoal_error_t *err);
 struct cgroup_limits *cgroup_limits_ref(struct cgroup_limits *limits);
 void cgroup_limits_unref(struct cgroup_limits *limits);

@@ -134,6 +134,7 @@ void cgroup_read_sample(struct cgroup *cgroup, shoal_sample_t *out)
     if (has[CGROUP_IO])
         read_io(cgroup, out);
     read_pressure(cgroup, out);
+    cgroup_tell_limits(cgroup, out);
     cgroup->has_last = true;
 }
 

@@ -17,6 +17,8 @@ int cgroup_make_group(struct cgroup_root *root, const char *path, struct cgroup_
         cgroup_free(group);
         return code;
     }
+    group->is_group = true;
+    group->limits = cgroup_limits_ref(limits);
     AUTO_FD fd = openat(root->dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int code = fd < 0 ? shoal_fail(err, -errno, "open %s/%s", root->path, path) : 0;
     if (code == 0) {
@@ -47,6 +49,7 @@ int cgroup_limit_project(struct cgroup_root *root, struct cgroup_limits *limits,
     struct cgroup *project = cgroup_new(root, ".");
     if (project == NULL)
         return shoal_fail(err, -ENOMEM, "budget");
+    project->limits = cgroup_limits_ref(limits);
     int code = cgroup_limits_write(limits, root->dir_fd, err);
     if (code < 0) {
         (void)shoal_within(err, "budget");

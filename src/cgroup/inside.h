@@ -14,7 +14,7 @@ enum { PRESSURE_FILES = 3 }; /* cpu, memory, io */
 
 /* How a value may differ when it is read back. */
 enum limit_rounding { LIMIT_AS_WRITTEN, LIMIT_PAGES, LIMIT_LIST };
-enum { LIMIT_SUBJECT = 48 };
+enum { LIMIT_SUBJECT = 72 }; /* an RDMA device has up to 63 */
 
 /* A file that takes a limit. */
 struct limit_file {
@@ -28,14 +28,23 @@ struct limit_file {
 /* One line as the kernel takes it. */
 struct limit_setting {
     struct limit_file file;
+    char *name;                  /* owned: where file.name is made for it; NULL: it is the table's */
     char subject[LIMIT_SUBJECT]; /* what the line is about, in front of the value: "8:0"; "" the whole file */
     char *value;                 /* owned */
 };
 
 struct cgroup_limits {
     unsigned references;
+    shoal_limit_line_t *lines; /* owned; of each setting */
     size_t count;
     struct limit_setting settings[];
+};
+
+/* A set that is being made; it has room for all. */
+struct limit_making {
+    const struct cgroup_root *root;
+    struct cgroup_limits *limits;
+    bool failed; /* out of memory */
 };
 
 /* What a sample keeps for the next one: the files that a container at rest need not be asked for. */
@@ -54,6 +63,7 @@ struct cgroup {
     struct cgroup_limits *limits; /* a reference; NULL none */
     uint64_t serial;
     bool let_go;              /* the late limits are in force too */
+    bool is_group;            /* around those of containers */
     int dir_fd;               /* until cgroup_close_fd(); -1 */
     int watches[WATCH_COUNT]; /* watch descriptors; -1 none */
     struct cgroup *next_watched[WATCH_COUNT];
@@ -90,8 +100,9 @@ struct cgroup_root {
     size_t mount_length; /* of top's part that is the mount point */
     unsigned watch_count;
     uint64_t serial; /* of the newest cgroup */
-    bool has[CGROUP_CONTROLLER_COUNT];
-    char why_not[CGROUP_CONTROLLER_COUNT][160];
+    bool has[CGROUP_NEED_COUNT], in_use[CGROUP_NEED_COUNT];
+    char why_not[CGROUP_NEED_COUNT][160];
+    bool has_io_weight, has_bfq_weight; /* the files */
     int inotify_fd;
     uv_poll_t poll;
     struct cgroup *cgroups;
@@ -117,14 +128,35 @@ uint64_t cgroup_parse_key(const char *text, const char *key); /* "key value" lin
 void cgroup_parse_io(const char *text, uint64_t out[4]);      /* io.stat: rbytes, wbytes, rios, wios, summed */
 void cgroup_parse_pressure(const char *text, shoal_pressure_line_t *out);
 bool cgroup_same_list(const char *a, const char *b); /* "0-2,4" and "0,1,2,4" are the same CPUs */
+/* io.cost.qos: whether it is switched on for "8:16", or for some device (NULL). */
+bool cgroup_parse_cost(const char *text, const char *device);
+/* The text behind "SUBJECT " of the line that begins with it, cut off at its end; the whole without a subject. "" where there
+ * is no such line: the kernel prints none for what has no limit. */
+const char *cgroup_parse_line(char *text, const char *subject);
 
 /* limit.c */
+uint64_t limit_io_weight(uint64_t weight); /* of Compose, for io.weight */
+void limit_add(struct limit_making *making, const struct limit_file *file, const char *subject, char *value);
 int limits_write_early(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err); /* all but the late */
 int limits_write_late(const struct cgroup_limits *limits, int dir_fd, shoal_error_t *err);
 int limit_write(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err);
 
 /* disk.c: "MAJ:MIN" of a whole disk named by its path or that number. -ENOENT, -ENOTBLK, -ENXIO, -EINVAL a partition. */
 int cgroup_find_disk(const char *name, char out[LIMIT_SUBJECT], shoal_error_t *err);
+enum { WEIGHED_BY_COST = 1, WEIGHED_BY_BFQ = 2 };
+unsigned cgroup_find_weigher(const struct cgroup_root *root, const char *device); /* "MAJ:MIN"; NULL: some */
+void cgroup_find_weight_files(struct cgroup_root *root);
+
+/* limit_device.c, limit_named.c: of all that is in limits. -errno of cgroup_limits_new() */
+int limits_add_devices(struct limit_making *making, const shoal_limits_t *limits, struct cgroup_culprit *culprit,
+                       shoal_error_t *err);
+/* in_force.c: the lines of limits that are whole; false: out of memory */
+bool limits_make_lines(struct cgroup_limits *limits);
+void limits_free_lines(struct cgroup_limits *limits);
+void cgroup_tell_limits(const struct cgroup *cgroup, shoal_sample_t *out);
+
+int limits_add_named(struct limit_making *making, const shoal_limits_t *limits, struct cgroup_culprit *culprit,
+                     shoal_error_t *err);
 
 /* event.c */
 int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);

@@ -27,9 +27,9 @@ static const struct limit_row {
     [SHOAL_LIMIT_CPUSET] = {CGROUP_CPUSET, {"cpuset.cpus", "", LIMIT_LIST}},
     [SHOAL_LIMIT_CPUSET_MEMS] = {CGROUP_CPUSET, {"cpuset.mems", "", LIMIT_LIST}},
     [SHOAL_LIMIT_PIDS] = {CGROUP_PIDS, {"pids.max", "max", LIMIT_AS_WRITTEN}},
-    [SHOAL_LIMIT_IO_WEIGHT] = {CGROUP_IO, {"io.weight", "default 100", LIMIT_AS_WRITTEN}},
+    [SHOAL_LIMIT_IO_WEIGHT] = {CGROUP_IO_WEIGHT, {"io.weight", "default 100", LIMIT_AS_WRITTEN}},
 };
-static const struct limit_file io_max = {"io.max", "rbps=max wbps=max riops=max wiops=max", LIMIT_AS_WRITTEN};
+static const struct limit_file bfq_weight = {"io.bfq.weight", "default 100", LIMIT_AS_WRITTEN};
 
 enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind)
 {
@@ -49,18 +49,15 @@ void cgroup_limits_unref(struct cgroup_limits *limits)
 {
     if (limits == NULL || --limits->references > 0)
         return;
-    for (size_t i = 0; i < limits->count; i++)
+    limits_free_lines(limits);
+    for (size_t i = 0; i < limits->count; i++) {
         free(limits->settings[i].value);
+        free(limits->settings[i].name);
+    }
     free(limits);
 }
 
-struct making {
-    const struct cgroup_root *root;
-    struct cgroup_limits *limits;
-    bool failed;
-};
-
-static void add(struct making *making, const struct limit_file *file, const char *subject, char *value)
+void limit_add(struct limit_making *making, const struct limit_file *file, const char *subject, char *value)
 {
     if (value == NULL) {
         making->failed = true;
@@ -76,6 +73,12 @@ static int64_t shares_to_weight(int64_t shares)
 {
     int64_t bounded = shares < 2 ? 2 : shares > 262144 ? 262144 : shares;
     return 1 + (bounded - 2) * 9999 / 262142;
+}
+
+/* Docker's 10..1000, which bfq takes as they are, onto 1..10000, linearly, as the OCI runtimes do it. */
+uint64_t limit_io_weight(uint64_t weight)
+{
+    return 1 + (weight - 10) * 9999 / 990;
 }
 
 static char *number(int64_t value)
@@ -120,14 +123,15 @@ static char *format_item(shoal_limit_kind_t kind, const shoal_limit_t *items)
     case SHOAL_LIMIT_CPUSET_MEMS:
         return base_format("%s", limit->text);
     case SHOAL_LIMIT_IO_WEIGHT:
-        return base_format("default %" PRId64, limit->value);
+        return base_format("default %" PRIu64, limit_io_weight((uint64_t)limit->value));
     case SHOAL_LIMIT_COUNT:
         break;
     }
     return NULL;
 }
 
-static void add_items(struct making *making, const shoal_limit_t *items, const struct cgroup_limit_defaults *defaults)
+static void add_items(struct limit_making *making, const shoal_limit_t *items,
+                      const struct cgroup_limit_defaults *defaults)
 {
     bool cpu_max = false;
     for (int i = 0; i < SHOAL_LIMIT_COUNT; i++) {
@@ -137,63 +141,44 @@ static void add_items(struct making *making, const shoal_limit_t *items, const s
         if (is_cpu_max && cpu_max)
             continue; /* one line for all three */
         cpu_max |= is_cpu_max;
-        add(making, &rows[i].file, "", format_item((shoal_limit_kind_t)i, items));
+        if (i == SHOAL_LIMIT_IO_WEIGHT && making->root->has_bfq_weight)
+            limit_add(making, &bfq_weight, "", base_format("default %" PRId64, items[i].value));
+        if (i == SHOAL_LIMIT_IO_WEIGHT && !making->root->has_io_weight)
+            continue;
+        limit_add(making, &rows[i].file, "", format_item((shoal_limit_kind_t)i, items));
     }
     if (defaults == NULL)
         return;
     if (!items[SHOAL_LIMIT_PIDS].set && making->root->has[CGROUP_PIDS])
-        add(making, &rows[SHOAL_LIMIT_PIDS].file, "", number(defaults->pids));
+        limit_add(making, &rows[SHOAL_LIMIT_PIDS].file, "", number(defaults->pids));
     if (!items[SHOAL_LIMIT_OOM_GROUP].set && making->root->has[CGROUP_MEMORY] && defaults->oom_group)
-        add(making, &rows[SHOAL_LIMIT_OOM_GROUP].file, "", number(1));
-}
-
-static int add_device(struct making *making, const shoal_io_limit_t *limit, shoal_error_t *err)
-{
-    char device[LIMIT_SUBJECT];
-    int code = cgroup_find_disk(limit->path, device, err);
-    if (code < 0)
-        return code;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rates[] = {{"rbps", limit->rbps}, {"wbps", limit->wbps}, {"riops", limit->riops}, {"wiops", limit->wiops}};
-    struct text line = {0};
-    bool any = false;
-    for (size_t i = 0; i < COUNT(rates); i++) {
-        any |= rates[i].value > 0;
-        if (rates[i].value > 0)
-            text_add_format(&line, "%s%s=%" PRIu64, i > 0 ? " " : "", rates[i].name, rates[i].value);
-        else
-            text_add_format(&line, "%s%s=max", i > 0 ? " " : "", rates[i].name);
-    }
-    if (any)
-        add(making, &io_max, device, text_take(&line));
-    text_free(&line);
-    return 0;
+        limit_add(making, &rows[SHOAL_LIMIT_OOM_GROUP].file, "", number(1));
 }
 
 int cgroup_limits_new(struct cgroup_limits **out, const struct cgroup_root *root, const shoal_limits_t *limits,
-                      const struct cgroup_limit_defaults *defaults, const shoal_position_t **out_at, shoal_error_t *err)
+                      const struct cgroup_limit_defaults *defaults, struct cgroup_culprit *out_culprit,
+                      shoal_error_t *err)
 {
-    size_t most = SHOAL_LIMIT_COUNT + 2 * limits->device_count;
-    struct making making = {.root = root};
+    enum { OF_DEVICE = 3, OF_NAMED = 2 }; /* settings at most */
+    size_t most = SHOAL_LIMIT_COUNT + 1 + OF_DEVICE * limits->device_count + OF_NAMED * limits->named_count;
+    struct limit_making making = {.root = root};
     making.limits = calloc(1, sizeof *making.limits + most * sizeof *making.limits->settings);
     if (making.limits == NULL)
         return shoal_fail(err, -ENOMEM, "limits");
     making.limits->references = 1;
     add_items(&making, limits->items, defaults);
-    int code = 0;
-    for (size_t i = 0; i < limits->device_count && root->has[CGROUP_IO] && code == 0; i++) {
-        code = add_device(&making, &limits->devices[i], err);
-        if (code < 0 && out_at != NULL)
-            *out_at = &limits->devices[i].at;
-    }
-    if (code == 0 && making.failed)
+    struct cgroup_culprit culprit = {0};
+    int code = limits_add_devices(&making, limits, &culprit, err);
+    if (code == 0)
+        code = limits_add_named(&making, limits, &culprit, err);
+    if (code == 0 && (making.failed || !limits_make_lines(making.limits)))
         code = shoal_fail(err, -ENOMEM, "limits");
     if (code == 0)
         *out = making.limits;
     else
         cgroup_limits_unref(making.limits);
+    if (code < 0 && out_culprit != NULL && culprit.at != NULL)
+        *out_culprit = culprit;
     return code;
 }
 
@@ -215,25 +200,6 @@ static bool is_same(enum limit_rounding rounding, const char *wanted, const char
     return false;
 }
 
-/* The text behind "SUBJECT " of the line that begins with it, cut off at its end; the whole without a subject. "" where there
- * is no such line: the kernel prints none for what has no limit. */
-static const char *find_value(char *text, const char *subject)
-{
-    if (subject[0] == '\0') {
-        text[strcspn(text, "\n")] = '\0';
-        return text;
-    }
-    size_t count = strlen(subject);
-    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, subject, count) == 0 && line[count] == ' ') {
-            line[strcspn(line, "\n")] = '\0';
-            return line + count + 1;
-        }
-    }
-    return "";
-}
-
 int limit_write(int dir_fd, const struct limit_setting *setting, const char *value, shoal_error_t *err)
 {
     const struct limit_file *file = &setting->file;
@@ -247,7 +213,7 @@ int limit_write(int dir_fd, const struct limit_setting *setting, const char *val
     ssize_t count = cgroup_file_read(dir_fd, file->name, got, sizeof got);
     if (count < 0)
         return shoal_fail(err, (int)count, "%s: read back", file->name);
-    const char *made = find_value(got, setting->subject);
+    const char *made = cgroup_parse_line(got, setting->subject);
     if (!is_same(file->rounding, value, made) && !(made[0] == '\0' && strcmp(value, file->initial) == 0))
         return shoal_refuse(err, -EINVAL, "%s: wrote '%s', the kernel made '%s' of it", file->name, line, made);
     return 0;

@@ -90,6 +90,36 @@ void cgroup_parse_pressure(const char *text, shoal_pressure_line_t *out)
     parse_pressure_line(text, "full", &out->full_avg10, &out->full_total);
 }
 
+bool cgroup_parse_cost(const char *text, const char *device)
+{
+    size_t count = device != NULL ? strlen(device) : 0;
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *on = strstr(line, " enable=1"), *end = strchrnul(line, '\n');
+        if (on != NULL && on < end && (device == NULL || (strncmp(line, device, count) == 0 && line[count] == ' ')))
+            return true;
+    }
+    return false;
+}
+
+const char *cgroup_parse_line(char *text, const char *subject)
+{
+    size_t count = strlen(subject);
+    char *found = count == 0 ? text : NULL;
+    for (char *line = text; found == NULL && line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, subject, count) == 0 && line[count] == ' ')
+            found = line + count + 1;
+    }
+    if (found == NULL)
+        return "";
+    size_t length = strcspn(found, "\n");
+    while (length > 0 && found[length - 1] == ' ') /* rdma.max has one at the end of each line */
+        length--;
+    found[length] = '\0';
+    return found;
+}
+
 enum { LIST_BITS = 8192 };
 
 static void parse_list(const char *text, uint64_t bits[LIST_BITS / 64])
@@ -112,4 +142,15 @@ bool cgroup_same_list(const char *a, const char *b)
     parse_list(a, of_a);
     parse_list(b, of_b);
     return memcmp(of_a, of_b, sizeof of_a) == 0;
+}
+
+bool cgroup_list_holds(const char *outer, const char *inner)
+{
+    uint64_t has[LIST_BITS / 64], asks[LIST_BITS / 64];
+    parse_list(outer, has);
+    parse_list(inner, asks);
+    for (size_t i = 0; i < COUNT(has); i++)
+        if ((asks[i] & ~has[i]) != 0)
+            return false;
+    return true;
 }

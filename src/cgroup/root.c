@@ -16,18 +16,31 @@ static const char run_xattr[] = "trusted.shoal.run";
 const char cgroup_group_xattr[] = "trusted.shoal.group";
 
 static const char *const names[CGROUP_CONTROLLER_COUNT] = {
-    [CGROUP_CPU] = "cpu",       [CGROUP_CPUSET] = "cpuset", [CGROUP_IO] = "io",
-    [CGROUP_MEMORY] = "memory", [CGROUP_PIDS] = "pids",
+    [CGROUP_CPU] = "cpu",   [CGROUP_CPUSET] = "cpuset",   [CGROUP_IO] = "io",     [CGROUP_MEMORY] = "memory",
+    [CGROUP_PIDS] = "pids", [CGROUP_HUGETLB] = "hugetlb", [CGROUP_RDMA] = "rdma", [CGROUP_MISC] = "misc",
 };
-/* What cgroup v1 calls them. */
-static const char *const v1_names[CGROUP_CONTROLLER_COUNT] = {
-    [CGROUP_CPU] = "cpu",       [CGROUP_CPUSET] = "cpuset", [CGROUP_IO] = "blkio",
-    [CGROUP_MEMORY] = "memory", [CGROUP_PIDS] = "pids",
-};
+static const bool on_demand[CGROUP_NEED_COUNT] = {[CGROUP_HUGETLB] = true, [CGROUP_RDMA] = true, [CGROUP_MISC] = true};
 
-const char *cgroup_controller_name(enum cgroup_controller controller)
+/* What cgroup v1 calls it. */
+static const char *v1_name(int controller)
 {
-    return names[controller];
+    return controller == CGROUP_IO ? "blkio" : names[controller];
+}
+
+const char *cgroup_controller_words(enum cgroup_controller controller)
+{
+    static const char *const words[CGROUP_NEED_COUNT] = {
+        [CGROUP_CPU] = "the cpu controller",
+        [CGROUP_CPUSET] = "the cpuset controller",
+        [CGROUP_IO] = "the io controller",
+        [CGROUP_MEMORY] = "the memory controller",
+        [CGROUP_PIDS] = "the pids controller",
+        [CGROUP_HUGETLB] = "the hugetlb controller",
+        [CGROUP_RDMA] = "the rdma controller",
+        [CGROUP_MISC] = "the misc controller",
+        [CGROUP_IO_WEIGHT] = "io.weight or io.bfq.weight",
+    };
+    return words[controller];
 }
 
 bool cgroup_root_has(const struct cgroup_root *root, enum cgroup_controller controller)
@@ -110,7 +123,7 @@ static int find_hierarchy(struct hierarchy *out, shoal_error_t *err)
             found = true;
         }
         for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
-            if (strcmp(line->type, "cgroup") == 0 && has_word(line->super_options, v1_names[i]))
+            if (strcmp(line->type, "cgroup") == 0 && has_word(line->super_options, v1_name(i)))
                 out->in_v1[i] = true;
     }
     (void)fclose(file);
@@ -184,35 +197,86 @@ static int choose_top(struct cgroup_root *root, const struct hierarchy *hierarch
     return delegated && !look_only ? move_to_leaf(own, err) : 0;
 }
 
-/* Switch controllers on for the children of dir. What cannot be is remembered with its reason, and missing. */
+static int switch_on(int dir_fd, int controller, shoal_error_t *err)
+{
+    char word[16];
+    (void)snprintf(word, sizeof word, "+%s", names[controller]);
+    return cgroup_file_write(dir_fd, "cgroup.subtree_control", word, err);
+}
+
+static bool is_wanted(const struct cgroup_root *root, int controller)
+{
+    return root->has[controller] && (!on_demand[controller] || root->in_use[controller]);
+}
+
+/* A controller that cannot be switched on is missing, and why is remembered. */
+static void try_switch_on(struct cgroup_root *root, const char *dir, int dir_fd, int controller)
+{
+    shoal_error_t error;
+    int code = dir_fd < 0 ? shoal_fail(&error, -EBADF, "open") : switch_on(dir_fd, controller, &error);
+    if (code == 0)
+        return;
+    root->has[controller] = false;
+    (void)snprintf(root->why_not[controller], sizeof root->why_not[controller], "%.40s/%.100s", dir, error.text);
+}
+
+/* All that is wanted, for the children of dir. */
 static void enable(struct cgroup_root *root, const char *dir)
 {
     AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
-        if (!root->has[i])
-            continue;
-        char word[16];
-        (void)snprintf(word, sizeof word, "+%s", names[i]);
-        shoal_error_t error;
-        int code = fd < 0 ? shoal_fail(&error, -EBADF, "open")
-                          : cgroup_file_write(fd, "cgroup.subtree_control", word, &error);
-        if (code < 0) {
-            root->has[i] = false;
-            (void)snprintf(root->why_not[i], sizeof root->why_not[i], "%.40s/%.100s", dir, error.text);
-        }
-    }
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++)
+        if (is_wanted(root, i))
+            try_switch_on(root, dir, fd, i);
 }
 
 int cgroup_enable_controllers(const struct cgroup_root *root, int dir_fd, shoal_error_t *err)
 {
     int code = 0;
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT && code == 0; i++) {
-        char word[16];
-        (void)snprintf(word, sizeof word, "+%s", names[i]);
-        if (root->has[i])
-            code = cgroup_file_write(dir_fd, "cgroup.subtree_control", word, err);
-    }
+    for (int i = 0; i < CGROUP_CONTROLLER_COUNT && code == 0; i++)
+        if (is_wanted(root, i))
+            code = switch_on(dir_fd, i, err);
     return code;
+}
+
+/* Those outside first: the newest stands in front, and what is in another was made after it. */
+static void switch_on_in_groups(struct cgroup_root *root, const struct cgroup *cgroup, int controller)
+{
+    if (cgroup == NULL)
+        return;
+    switch_on_in_groups(root, cgroup->next, controller);
+    if (!cgroup->is_group)
+        return;
+    AUTO_FD fd = openat(root->dir_fd, cgroup->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    try_switch_on(root, cgroup->name, fd, controller);
+}
+
+bool cgroup_root_use(struct cgroup_root *root, enum cgroup_controller controller)
+{
+    if (controller == CGROUP_IO_WEIGHT)
+        cgroup_find_weight_files(root);
+    bool first = !root->in_use[controller];
+    root->in_use[controller] = true;
+    if (!first || !on_demand[controller] || !root->has[controller] || root->dir_fd < 0)
+        return root->has[controller];
+    AUTO_FREE char *shoal = base_format("%s/shoal", root->top);
+    const char *const dirs[] = {root->top, shoal, root->path};
+    for (size_t i = 0; i < COUNT(dirs) && root->has[controller]; i++) {
+        AUTO_FD fd = dirs[i] != NULL ? open(dirs[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        try_switch_on(root, dirs[i] != NULL ? dirs[i] : "", fd, controller);
+    }
+    if (root->has[controller])
+        switch_on_in_groups(root, root->cgroups, controller);
+    return root->has[controller];
+}
+
+void cgroup_read_cpuset(const struct cgroup_root *root, const char *file, char *out, size_t room)
+{
+    AUTO_FD fd = root->dir_fd >= 0 ? openat(root->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                                   : open(root->top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    out[0] = '\0';
+    if (fd < 0 || cgroup_file_read(fd, file, out, room) < 0)
+        out[0] = '\0';
+    out[strcspn(out, "\n")] = '\0';
 }
 
 static void find_controllers(struct cgroup_root *root, const struct hierarchy *hierarchy)

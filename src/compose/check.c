@@ -5,27 +5,30 @@
 #include "compose/keys.h"
 
 /* A limit's own place: "services.web.deploy.resources.limits.memory". */
-static struct place limit_place(const struct load *load, const shoal_limit_t *limit)
+static struct place limit_place(const struct load *load, const struct place *outer, const shoal_limit_t *limit)
 {
-    return (struct place){load->draft->at, limit->key,       0,   load_file_number(load, &limit->at),
-                          limit->at.line,  limit->at.column, NULL};
+    return (struct place){outer,          limit->key,       0,   load_file_number(load, &limit->at),
+                          limit->at.line, limit->at.column, NULL};
 }
 
-static void check_memory(struct load *load, const shoal_service_t *service)
+static void check_memory(struct load *load, const struct place *outer, const shoal_limit_t *items)
 {
-    const shoal_limit_t *memory = &service->limits.items[SHOAL_LIMIT_MEMORY];
-    const shoal_limit_t *swap = &service->limits.items[SHOAL_LIMIT_MEMORY_SWAP];
-    const shoal_limit_t *reservation = &service->limits.items[SHOAL_LIMIT_MEMORY_RESERVATION];
+    const shoal_limit_t *memory = &items[SHOAL_LIMIT_MEMORY], *swap = &items[SHOAL_LIMIT_MEMORY_SWAP];
+    const shoal_limit_t *reservation = &items[SHOAL_LIMIT_MEMORY_RESERVATION], *high = &items[SHOAL_LIMIT_MEMORY_HIGH];
     if (swap->set && swap->value >= 0) {
-        struct place at = limit_place(load, swap);
+        struct place at = limit_place(load, outer, swap);
         if (!memory->set)
             load_error(load, &at, "needs mem_limit, for it limits memory and swap together");
         else if (swap->value < memory->value)
             load_error(load, &at, "is less than mem_limit, but limits memory and swap together");
     }
     if (reservation->set && memory->set && reservation->value > memory->value) {
-        struct place at = limit_place(load, reservation);
+        struct place at = limit_place(load, outer, reservation);
         load_error(load, &at, "is more than %s", memory->key);
+    }
+    if (high->set && memory->set && high->value > memory->value) {
+        struct place at = limit_place(load, outer, high);
+        load_error(load, &at, "is more than %s, which is reached before", memory->key);
     }
 }
 
@@ -44,22 +47,40 @@ static void check_rates(struct load *load, const shoal_service_t *service)
                    service->attachment_count);
 }
 
-static void check_cpu(struct load *load, const shoal_service_t *service)
+static void check_cpu_time(struct load *load, const struct place *outer, const shoal_limit_t *items)
 {
-    const shoal_limit_t *items = service->limits.items;
+    const shoal_limit_t *cpus = &items[SHOAL_LIMIT_CPUS], *quota = &items[SHOAL_LIMIT_CPU_QUOTA];
+    const shoal_limit_t *period = &items[SHOAL_LIMIT_CPU_PERIOD], *burst = &items[SHOAL_LIMIT_CPU_BURST];
+    const shoal_limit_t *const others[] = {quota, period};
+    for (size_t i = 0; i < COUNT(others) && cpus->set; i++) {
+        struct place at = limit_place(load, outer, others[i]);
+        if (others[i]->set)
+            load_error(load, &at, "does not go with %s, which sets quota and period itself", cpus->key);
+    }
+    struct place burst_at = limit_place(load, outer, burst);
+    const shoal_limit_t *whose = cpus->set ? cpus : quota;
+    int64_t most = cpus->set ? cpus->value * 100 : quota->value;
+    if (burst->set && (!whose->set || most < 0))
+        load_error(load, &burst_at, "needs cpus or cpu_quota, from whose time it is saved");
+    else if (burst->set && burst->value > most)
+        load_error(load, &burst_at, "is more than the %lld us that %s gives in a period", (long long)most, whose->key);
+}
+
+static void check_cpu_weight(struct load *load, const struct place *outer, const shoal_limit_t *items)
+{
     const shoal_limit_t *weight = &items[SHOAL_LIMIT_CPU_WEIGHT], *idle = &items[SHOAL_LIMIT_CPU_IDLE];
-    const shoal_limit_t *burst = &items[SHOAL_LIMIT_CPU_BURST], *cpus = &items[SHOAL_LIMIT_CPUS];
-    struct place weight_at = limit_place(load, weight), idle_at = limit_place(load, idle);
-    struct place burst_at = limit_place(load, burst);
+    struct place weight_at = limit_place(load, outer, weight), idle_at = limit_place(load, outer, idle);
     if (weight->set && items[SHOAL_LIMIT_CPU_SHARES].set)
         load_error(load, &weight_at, "stands beside cpu_shares, which says the same in another measure");
     if (idle->set && (weight->set || items[SHOAL_LIMIT_CPU_SHARES].set))
         load_error(load, &idle_at, "does not go with a weight: an idle sandbox has none");
-    if (burst->set && !cpus->set)
-        load_error(load, &burst_at, "needs cpus, from whose time it is saved");
-    else if (burst->set && burst->value > cpus->value * 100)
-        load_error(load, &burst_at, "is more than the %lld us that cpus gives in a period",
-                   (long long)cpus->value * 100);
+}
+
+void check_limits_together(struct load *load, const struct place *outer, const shoal_limits_t *limits)
+{
+    check_memory(load, outer, limits->items);
+    check_cpu_time(load, outer, limits->items);
+    check_cpu_weight(load, outer, limits->items);
 }
 
 /* Mounts come behind devices and would hide one that lies below them. */
@@ -84,8 +105,7 @@ static void check_devices(struct load *load, const shoal_service_t *service)
 void finish_service(struct load *load, shoal_service_t *service)
 {
     const struct draft *draft = load->draft;
-    check_memory(load, service);
-    check_cpu(load, service);
+    check_limits_together(load, draft->at, &service->limits);
     check_rates(load, service);
     check_devices(load, service);
     for (size_t i = 0; i < service->sysctl_count && service->network_mode == SHOAL_NETWORK_HOST; i++) {

@@ -10,11 +10,19 @@
         name, .read = read_nothing, .form = "as of a service", .doc = "Like *services.NAME." name "*."                 \
     }
 static const struct key group_keys[] = {
-    LIKE_SERVICE("blkio_config"),  LIKE_SERVICE("cpu_period"),
-    LIKE_SERVICE("cpu_quota"),     LIKE_SERVICE("cpu_shares"),
-    LIKE_SERVICE("cpus"),          LIKE_SERVICE("cpuset"),
-    LIKE_SERVICE("mem_limit"),     LIKE_SERVICE("mem_reservation"),
-    LIKE_SERVICE("memswap_limit"), LIKE_SERVICE("pids_limit"),
+    LIKE_SERVICE("blkio_config"),
+    LIKE_SERVICE("cpu_period"),
+    LIKE_SERVICE("cpu_quota"),
+    LIKE_SERVICE("cpu_shares"),
+    LIKE_SERVICE("cpus"),
+    LIKE_SERVICE("cpuset"),
+    LIKE_SERVICE("mem_limit"),
+    LIKE_SERVICE("mem_reservation"),
+    LIKE_SERVICE("memswap_limit"),
+    LIKE_SERVICE("pids_limit"),
+    {"x-shoal", .read = read_nothing, .form = "as of a service",
+     .doc = "Like *services.NAME.x-shoal*, its limits: _memory_high_, _oom_, _cpu_weight_, _cpu_idle_, _cpu_burst_, "
+            "_cpuset_mems_, _hugetlb_, _rdma_, _misc_."},
 };
 const struct section group_section = SECTION("x-shoal.groups.NAME",
                                              "Limits of a group and of the project, in the words of a service. Each is "
@@ -29,6 +37,23 @@ struct group_choice {
     const char *name;
     struct place at;
 };
+
+/* Of a service's x-shoal what can change while it runs is a limit, or the name of a set of them. */
+static void keep_limits(struct load *load, const struct place *outer, struct node *x_shoal)
+{
+    struct place at = {.outer = outer, .word = "x-shoal", .file = x_shoal->file, .line = x_shoal->line};
+    size_t used = 0;
+    for (size_t i = 0; x_shoal->kind == NODE_MAP && i < x_shoal->count; i++) {
+        struct place inner = place_key(&at, &x_shoal->entries[i]);
+        const struct key *row = find_key(&service_x_section, inner.word);
+        if (row == NULL || row->reload != RELOAD_LIVE || strcmp(row->name, "profile") == 0)
+            load_error(load, &inner, "is no limit of a group");
+        else
+            x_shoal->entries[used++] = x_shoal->entries[i];
+    }
+    if (x_shoal->kind == NODE_MAP)
+        x_shoal->count = (uint32_t)used;
+}
 
 static void read_limits(struct load *load, const struct place *at, struct node *map, shoal_limits_t *out)
 {
@@ -47,6 +72,9 @@ static void read_limits(struct load *load, const struct place *at, struct node *
             copy->entries[used++] = copy->entries[i];
     }
     copy->count = (uint32_t)used;
+    struct node *x_shoal = node_get(copy, "x-shoal");
+    if (x_shoal != NULL)
+        keep_limits(load, at, x_shoal);
     if (!check_kind(load, at, &service_kind, copy) || (copy = lengthen(load, at, &service_kind, copy)) == NULL ||
         (copy = typed(load, at, &service_kind, copy)) == NULL)
         return;
@@ -58,10 +86,7 @@ static void read_limits(struct load *load, const struct place *at, struct node *
             node_remove(copy, &copy->entries[i--]);
     read_scratch_service(load, at, copy, scratch);
     *out = scratch->limits;
-    const shoal_limit_t *swap = &out->items[SHOAL_LIMIT_MEMORY_SWAP], *memory = &out->items[SHOAL_LIMIT_MEMORY];
-    if (swap->set && swap->value >= 0 && (!memory->set || swap->value < memory->value))
-        load_error(load, at,
-                   "memswap_limit limits memory and swap together: it needs a mem_limit that is not above it");
+    check_limits_together(load, at, out);
 }
 
 /* A path whose words can be directories beside the kernel's own files, whose names have dots. */

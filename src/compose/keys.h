@@ -205,13 +205,13 @@ extern const struct kind kind_any, kind_text, kind_text_null, kind_flag, kind_fl
 
 extern const struct section deadline_section, rule_section, fleet_section, fleet_x_section, service_section,
     service_x_section, network_section, network_x_section, volume_section, deploy_section, limits_section,
-    reservations_section, policy_section, restart_section, blkio_section, rate_section, logging_section, ulimit_section,
-    depends_section, env_file_section, mount_section, mount_bind_section, mount_tmpfs_section, mount_volume_section,
-    attachment_section, ipam_section, subnet_section, build_section, develop_section, watch_section, hook_section,
-    health_section, provider_section, credential_section, port_section, device_section, gpu_section,
-    reserved_device_section, placement_section, preference_section, update_section, resource_section, discrete_section,
-    grant_section, service_model_section, model_section, secret_section, config_section, include_section,
-    extends_section;
+    reservations_section, policy_section, restart_section, blkio_section, rate_section, rdma_section, logging_section,
+    ulimit_section, depends_section, env_file_section, mount_section, mount_bind_section, mount_tmpfs_section,
+    mount_volume_section, attachment_section, ipam_section, subnet_section, build_section, develop_section,
+    watch_section, hook_section, health_section, provider_section, credential_section, port_section, device_section,
+    gpu_section, reserved_device_section, placement_section, preference_section, update_section, resource_section,
+    discrete_section, grant_section, service_model_section, model_section, secret_section, config_section,
+    include_section, extends_section;
 
 /* Readers of rows, by the file they are in. */
 #define READER(name) void name(struct load *, const struct place *, const struct key *, struct node *, void *)
@@ -225,6 +225,7 @@ READER(read_memory_limit); /* limits.c; offset: shoal_limit_kind_t */
 READER(read_memory_swap);
 READER(read_cpus);
 READER(read_cpu_shares);
+READER(read_cpu_time);
 READER(read_cpuset);
 READER(read_pids);
 READER(read_limit_number);
@@ -234,6 +235,9 @@ READER(read_oom);
 READER(read_oom_score_adj);
 READER(read_rates);
 READER(read_ulimits);
+READER(read_hugetlb); /* named_limits.c */
+READER(read_rdma);
+READER(read_misc);
 READER(read_restart); /* restart.c */
 READER(read_restart_policy);
 READER(read_image); /* process.c */

@@ -66,6 +66,19 @@ void read_cpu_shares(struct load *load, const struct place *at, const struct key
         put_limit(load, at, key, object, shares, NULL);
 }
 
+void read_cpu_time(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
+{
+    enum { LEAST = 1000 }; /* of the kernel, for both, as it has a most for each */
+    int64_t usec;
+    if (!take_integer(load, at, value, key->min, key->max, &usec) || usec == 0)
+        return;
+    if (usec > 0 && usec < LEAST)
+        load_error(load, at, "%.60s is out of range; it goes from %d us to %lld us", value->text, LEAST,
+                   (long long)key->max);
+    else
+        put_limit(load, at, key, object, usec, NULL);
+}
+
 void read_cpuset(struct load *load, const struct place *at, const struct key *key, struct node *value, void *object)
 {
     const char *text;
@@ -139,6 +152,7 @@ struct rate_draft {
     const char *path;
     const struct node *rate;
     struct place rate_at;
+    uint64_t weight;
 };
 
 /* "8:16", the numbers of a device */
@@ -209,6 +223,66 @@ static shoal_io_limit_t *find_io_limit(struct load *load, const struct place *at
     return limit;
 }
 
+static bool take_weight(struct load *load, const struct place *at, const struct node *value, int64_t *out)
+{
+    enum { LEAST = 10, MOST = 1000 }; /* as Docker has it, and the io controller of cgroup v1 */
+    if (!take_integer(load, at, value, 0, MOST, out))
+        return false;
+    if (*out > 0 && *out < LEAST)
+        load_error(load, at, "%.60s is out of range; it goes from %d to %d", value->text, LEAST, MOST);
+    return *out >= LEAST;
+}
+
+static void read_weight(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                        void *object)
+{
+    int64_t weight;
+    if (take_weight(load, at, value, &weight))
+        put_limit(load, at, key, object, weight, NULL);
+}
+
+static void read_device_weight(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                               void *object)
+{
+    (void)key;
+    struct rate_draft *draft = object;
+    int64_t weight;
+    if (take_weight(load, at, value, &weight))
+        draft->weight = (uint64_t)weight;
+}
+
+static const struct kind weight_kind = {
+    TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .strict = true, .bounded = true, .max = 65535,
+    .what = "a whole number"};
+static const struct key weight_keys[] = {
+    {"path", &kind_text, .json_name = "Path", .always = true, .read = read_rate_path, .form = "path",
+     .doc = "The block device: /dev/vda, or its numbers, 8:16."},
+    {"weight", &weight_kind, .json_name = "Weight", .always = true, .read = read_device_weight, .form = "number",
+     .doc = "Its share, 10 to 1000."},
+};
+static const struct section weight_section = SECTION("services.NAME.blkio_config.weight_device.N",
+                                                     "One device's weight.", weight_keys, false);
+
+static void read_weights(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                         void *object)
+{
+    (void)key;
+    if (!take_kind(load, at, value, NODE_LIST))
+        return;
+    for (size_t i = 0; i < value->count; i++) {
+        struct place item = place_item(at, value, i);
+        struct rate_draft draft = {0};
+        if (!read_section(load, &item, &weight_section, value->items[i], &draft) || draft.path == NULL ||
+            draft.weight == 0)
+            continue;
+        shoal_io_limit_t *limit = find_io_limit(load, &item, object, draft.path);
+        if (limit != NULL && limit->weight != 0 && limit->weight != draft.weight)
+            load_error(load, &item, "%s has a weight already", draft.path);
+        else if (limit != NULL)
+            limit->weight = draft.weight;
+    }
+}
+
 static void read_one_rate(struct load *load, const struct place *at, const struct key *key, const struct node *node,
                           shoal_service_t *service)
 {
@@ -244,23 +318,18 @@ void read_rates(struct load *load, const struct place *at, const struct key *key
     }
 }
 
-static const struct kind weight_kind = {
-    TAKES_INTEGER | TAKES_TEXT, AS_COUNT, .unsigned_value = true, .strict = true, .bounded = true, .max = 65535,
-    .what = "a whole number"};
-static const struct key weight_keys[] = {
-    {"path", &kind_text, .json_name = "Path", .always = true, .form = "path", .doc = "The block device."},
-    {"weight", &weight_kind, .json_name = "Weight", .always = true, .form = "number", .doc = "Its share."},
-};
-static const struct section weight_section = SECTION("services.NAME.blkio_config.weight_device.N", NULL, weight_keys,
-                                                     false);
 static const struct kind device_weight = {TAKES_MAP, AS_SECTION, .section = &weight_section};
 static const struct kind weights_kind = {TAKES_LIST, AS_LIST, .items = &device_weight};
 static const struct kind device_rate = {TAKES_MAP, AS_SECTION, .section = &rate_section};
 static const struct kind rates_kind = {TAKES_LIST, AS_LIST, .items = &device_rate};
 
 static const struct key blkio_keys[] = {
-    {"weight", &weight_kind, .form = "number", .doc = "Share of the devices' time."},
-    {"weight_device", &weights_kind, .form = "list", .doc = "Share of one device's time."},
+    {"weight", &weight_kind, .full = "blkio_config.weight", .read = read_weight, .offset = SHOAL_LIMIT_IO_WEIGHT,
+     .form = "number",
+     .doc = "Share of the devices' time, 10 to 1000. The kernel heeds it on a device with bfq as its scheduler "
+            "(io.bfq.weight) or with io.cost switched on (io.weight, onto whose 1 to 10000 it is spread)."},
+    {"weight_device", &weights_kind, .read = read_weights, .form = "list of path, weight",
+     .doc = "Share of one device's time, in place of _weight_."},
     {"device_read_bps", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, rbps),
      .form = "list of path, rate", .doc = "Bytes read a second (io.max)."},
     {"device_read_iops", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, riops),
@@ -270,8 +339,8 @@ static const struct key blkio_keys[] = {
     {"device_write_iops", &rates_kind, .read = read_rates, .offset = offsetof(shoal_io_limit_t, wiops),
      .form = "list of path, rate", .doc = "Writes a second (io.max)."},
 };
-const struct section blkio_section = SECTION("services.NAME.blkio_config", "Rates of block devices.", blkio_keys,
-                                             false);
+const struct section blkio_section = SECTION("services.NAME.blkio_config", "Rates and weights of block devices.",
+                                             blkio_keys, false);
 
 /* ---- ulimits ---- */
 
@@ -383,8 +452,8 @@ static const struct kind reserved_resource = {TAKES_MAP, AS_SECTION, .section = 
 static const struct kind resources_kind = {TAKES_LIST, AS_LIST, .items = &reserved_resource};
 
 static const struct key reservations_keys[] = {
-    {"cpus", &kind_float, .form = "number",
-     .doc = "Compose ignores it on a single host; here it is an error, for nothing would hold it."},
+    {"cpus", &kind_float, .refused = "nothing holds CPUs free on a single host; cpu_shares and cpuset share them out",
+     .form = "number", .doc = "CPUs kept for it. Compose ignores it on a single host."},
     {"memory", &kind_bytes_text, .reload = RELOAD_LIVE, .full = "deploy.resources.reservations.memory",
      .read = read_memory_limit, .offset = SHOAL_LIMIT_MEMORY_RESERVATION, .min = 6 << 20, .form = "size",
      .doc = "Like *mem_reservation*."},

@@ -188,6 +188,8 @@ void read_service_networks(struct load *load, shoal_service_t *service);
 void finish_restart(struct load *load, shoal_service_t *service);
 void settle_networks(struct load *load); /* those in use, into the spec */
 void finish_service(struct load *load, shoal_service_t *service);
+/* Of one service, group or budget; outer: where that stands. */
+void check_limits_together(struct load *load, const struct place *outer, const shoal_limits_t *limits);
 void check_fleet(struct load *load);
 void read_fixed(struct load *load, const struct place *at, const struct node *model); /* fixed.c */
 

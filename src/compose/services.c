@@ -217,6 +217,15 @@ static void read_warm(struct load *load, const struct place *at, const struct ke
         ((shoal_service_t *)object)->warm = (unsigned)count;
 }
 
+/* As Docker on Linux: what says that nothing is to be different is fine. */
+static void read_isolation(struct load *load, const struct place *at, const struct key *key, struct node *value,
+                           void *object)
+{
+    (void)object;
+    if (strcasecmp(value->text, "default") != 0)
+        load_unsupported(load, at, "refused: %s", key->refused);
+}
+
 static const struct key service_x_keys[] = {
     {"pressure", .read = read_service_rules, .section = &rule_section, .form = "list of mappings",
      .doc = "What is told, and done, when a container's tasks wait too long for a resource. Default: nothing; a rule "
@@ -236,10 +245,17 @@ static const struct key service_x_keys[] = {
      .doc = "Only the time of the CPUs that nobody else wants; not with a weight (cpu.idle)."},
     {"cpu_burst", .reload = RELOAD_LIVE, .full = "x-shoal.cpu_burst", .read = read_limit_duration,
      .offset = SHOAL_LIMIT_CPU_BURST, .form = "duration",
-     .doc = "Time of the CPUs that may be saved from periods of 100 ms and used on top; needs *cpus*, at most its time "
-            "in a period (cpu.max.burst)."},
+     .doc = "Time of the CPUs that may be saved from earlier periods and used on top; needs *cpus* or *cpu_quota*, at "
+            "most its time in a period (cpu.max.burst)."},
     {"cpuset_mems", .reload = RELOAD_LIVE, .full = "x-shoal.cpuset_mems", .read = read_cpuset,
      .offset = SHOAL_LIMIT_CPUSET_MEMS, .form = "text", .doc = "On which nodes of memory: 0-1 (cpuset.mems)."},
+    {"hugetlb", .reload = RELOAD_LIVE, .read = read_hugetlb, .form = "mapping",
+     .doc = "Bytes at most in huge pages of each size, as the kernel names it: {2MB: 64m} (hugetlb.2MB.max and "
+            "hugetlb.2MB.rsvd.max)."},
+    {"rdma", .reload = RELOAD_LIVE, .read = read_rdma, .section = &rdma_section, .form = "mapping of names",
+     .doc = "What it may take of each RDMA device: {mlx5_0: {hca_handle: 2, hca_object: 2000}} (rdma.max)."},
+    {"misc", .reload = RELOAD_LIVE, .read = read_misc, .form = "mapping",
+     .doc = "How much it may take of each resource that misc.capacity lists: {sev: 1} (misc.max)."},
     {"limits", .read = read_nested, .section = &deadline_section, .form = "mapping",
      .doc = "How long and how much a run may be."},
     {"warm", .read = read_warm, .min = 0, .max = 10000, .form = "number",
@@ -258,6 +274,9 @@ const struct section service_x_section = SECTION("services.NAME.x-shoal", "What 
                                                  service_x_keys, false);
 
 /* ---- the table ---- */
+
+/* kernel/sched/core.c, max_cfs_runtime */
+#define CPU_QUOTA_MOST ((INT64_C(1) << 44) - 1)
 
 #define FIELD(member) .offset = offsetof(shoal_service_t, member)
 
@@ -363,21 +382,28 @@ static const struct key service_keys[] = {
      .section = &build_section, .form = "text or mapping", .doc = "How to build the image."},
     {"develop", &develop_kind, .section = &develop_section, .form = "mapping", .doc = "Rebuild while files change."},
     {"blkio_config", &blkio_config_kind, .reload = RELOAD_LIVE, .read = read_nested, .section = &blkio_section,
-     .form = "mapping", .doc = "Rates of block devices."},
+     .form = "mapping", .doc = "Rates and weights of block devices."},
     {"cap_add", &kind_texts_named, .read = read_capabilities, FIELD(cap_add), .form = "list",
      .doc = "Capabilities besides the default ones: NET_ADMIN, CAP_NET_ADMIN; ALL."},
     {"cap_drop", &kind_texts_named, .read = read_capabilities, FIELD(cap_drop), .form = "list",
      .doc = "Default capabilities to leave out; ALL leaves those of *cap_add*."},
     {"cgroup_parent", &kind_text, .form = "text", .doc = "Where its cgroup lies."},
     {"cgroup", &cgroup_kind, .form = "text", .doc = "Whose cgroup namespace."},
-    {"cpu_count", &cpu_count_kind, .form = "number", .doc = "How many CPUs."},
-    {"cpu_percent", &cpu_percent_kind, .form = "number", .doc = "Percentage of the CPUs."},
-    {"cpu_period", &kind_count_number, .reload = RELOAD_LIVE, .form = "number", .doc = "Period of the CPU quota."},
-    {"cpu_quota", &kind_count_number, .reload = RELOAD_LIVE, .form = "number", .doc = "CPU quota."},
-    {"cpu_rt_period", &kind_count_number, .refused = "cgroup v2 has no real-time quota", .form = "duration",
-     .doc = "Period of the real-time quota."},
-    {"cpu_rt_runtime", &kind_count_number, .refused = "cgroup v2 has no real-time quota", .form = "duration",
-     .doc = "Real-time quota."},
+    {"cpu_count", &cpu_count_kind, .refused = "only Windows has it; write cpus", .form = "number",
+     .doc = "How many CPUs a container of Windows has."},
+    {"cpu_percent", &cpu_percent_kind, .refused = "only Windows has it; write cpus", .form = "number",
+     .doc = "Percentage of the CPUs that a container of Windows has."},
+    {"cpu_period", &kind_count_number, .reload = RELOAD_LIVE, .read = read_cpu_time, .offset = SHOAL_LIMIT_CPU_PERIOD,
+     .max = 1000000, .form = "number",
+     .doc = "In microseconds, 1000 to 1000000, that in which *cpu_quota* counts; 0 is the default, 100000 (cpu.max)."},
+    {"cpu_quota", &kind_count_number, .reload = RELOAD_LIVE, .read = read_cpu_time, .offset = SHOAL_LIMIT_CPU_QUOTA,
+     .min = -1, .max = CPU_QUOTA_MOST, .form = "number",
+     .doc = "Microseconds of CPU time in each *cpu_period*, from 1000; -1 or 0 is unlimited; not with *cpus* "
+            "(cpu.max)."},
+    {"cpu_rt_period", &kind_count_number, .refused = "cgroup v2 has no real-time quota, only v1 had",
+     .form = "duration", .doc = "Period of the real-time quota."},
+    {"cpu_rt_runtime", &kind_count_number, .refused = "cgroup v2 has no real-time quota, only v1 had",
+     .form = "duration", .doc = "Real-time quota."},
     {"cpus", &kind_float, .reload = RELOAD_LIVE, .read = read_cpus, .offset = SHOAL_LIMIT_CPUS, .form = "number",
      .doc = "How many CPUs' time, from 0.01 (cpu.max)."},
     {"cpuset", &kind_text, .reload = RELOAD_LIVE, .read = read_cpuset, .offset = SHOAL_LIMIT_CPUSET, .form = "text",
@@ -434,7 +460,8 @@ static const struct key service_keys[] = {
     {"init", &kind_flag_set, .read = read_flag, FIELD(init), .form = "bool",
      .doc = "A small process 1 that reaps and forwards signals."},
     {"ipc", &kind_text, .form = "text", .doc = "Whose IPC namespace."},
-    {"isolation", &kind_text, .form = "text", .doc = "Kind of isolation on Windows."},
+    {"isolation", &kind_text, .refused = "only Windows has kinds of it", .read = read_isolation, .form = "text",
+     .doc = "Kind of isolation on Windows. _default_ is accepted."},
     {"labels", &kind_labels, .read = read_labels, .form = "mapping or list", .doc = "Words for others to read."},
     {"label_file", &label_file_kind, .read = read_nothing, .form = "text or list", .doc = "Labels from files."},
     {"links", &kind_texts_named, .form = "list", .doc = "Services to reach by other names."},

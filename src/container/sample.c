@@ -15,6 +15,8 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     out->group = c->service->group == SHOAL_NO_GROUP ? NULL : c->spec->groups[c->service->group].name;
     out->state = container_state_name(state);
     out->final = false;
+    out->limit_count = 0;
+    out->limits = NULL;
     out->frozen = c->frozen_since_usec != 0;
 }
 
@@ -47,4 +49,6 @@ void sample_read_final(const struct container *c, shoal_sample_t *out)
     out->final = true;
     if (c->cgroup != NULL)
         cgroup_read_last_sample(c->cgroup, out);
+    out->limit_count = 0; /* it is kept for longer than they are */
+    out->limits = NULL;
 }

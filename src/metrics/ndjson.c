@@ -376,6 +376,15 @@ static void put_memory(struct json *json, const shoal_sample_t *sample)
     close_object(json, mark);
 }
 
+/* {"memory.max":"67108864",...}, in the words of an update's changes. */
+static void put_limits(struct json *json, const shoal_sample_t *sample)
+{
+    struct mark mark = open_object(json, "limits");
+    for (size_t i = 0; i < sample->limit_count; i++)
+        json_string(json, sample->limits[i].name, sample->limits[i].value);
+    close_object(json, mark);
+}
+
 /* A group's own sample is one without a container. */
 void ndjson_sample(struct text *out, const shoal_sample_t *sample)
 {
@@ -394,6 +403,7 @@ void ndjson_sample(struct text *out, const shoal_sample_t *sample)
     put_object(&json, "pids", sample, pids_counters, COUNT(pids_counters));
     put_object(&json, "io", sample, io_counters, COUNT(io_counters));
     put_object(&json, "net", sample, net_counters, COUNT(net_counters));
+    put_limits(&json, sample);
     put_pressure(&json, sample);
     end(&json);
 }

@@ -7,6 +7,7 @@ enum source { SOURCE_CONTAINER, SOURCE_GROUP, SOURCE_FLEET, SOURCE_SELF };
 enum value {
     VALUE_COUNT,   /* an uint64_t as it is; SHOAL_ABSENT: no line */
     VALUE_USEC,    /* an uint64_t of microseconds, written as seconds */
+    VALUE_SHARES,  /* an uint64_t, a weight of the kernel's, written as Docker's shares */
     VALUE_PERCENT, /* a double, written as a ratio; NaN: no line */
     VALUE_ONE,     /* 1: the labels are what is said */
     VALUE_STATE,   /* 1, with the container's state as a label */
@@ -57,7 +58,14 @@ static const struct family families[] = {
     CONTAINER("container_memory_rss", "gauge", NULL, VALUE_COUNT, "Anonymous memory, in bytes.", SAMPLE(memory.anon)),
     CONTAINER("container_memory_cache", "gauge", NULL, VALUE_COUNT, "Page cache, in bytes.", SAMPLE(memory.file)),
     CONTAINER("container_memory_max_usage_bytes", "gauge", "bytes", VALUE_COUNT, "The most memory that its last run had in use.", SAMPLE(memory.peak)),
+    CONTAINER("container_spec_cpu_period", "gauge", NULL, VALUE_COUNT, "The period of cpu.max, in microseconds.", SAMPLE(spec.cpu_period)),
+    CONTAINER("container_spec_cpu_quota", "gauge", NULL, VALUE_COUNT, "The quota of cpu.max in each period, in microseconds; absent when there is none.", SAMPLE(spec.cpu_quota)),
+    CONTAINER("container_spec_cpu_shares", "gauge", NULL, VALUE_SHARES, "cpu.weight as shares of Docker; absent when none is set.", SAMPLE(spec.cpu_weight)),
+    CONTAINER("shoal_container_cpu_burst_seconds", "gauge", "seconds", VALUE_USEC, "cpu.max.burst; absent when none is set.", SAMPLE(spec.cpu_burst)),
     CONTAINER("container_spec_memory_limit_bytes", "gauge", "bytes", VALUE_COUNT, "memory.max; absent when there is no limit.", SAMPLE(memory.max)),
+    CONTAINER("container_spec_memory_reservation_limit_bytes", "gauge", "bytes", VALUE_COUNT, "memory.low; absent when none is set.", SAMPLE(spec.memory_low)),
+    CONTAINER("container_spec_memory_swap_limit_bytes", "gauge", "bytes", VALUE_COUNT, "memory.swap.max, swap alone; absent when there is no limit.", SAMPLE(spec.memory_swap)),
+    CONTAINER("shoal_container_memory_high_bytes", "gauge", "bytes", VALUE_COUNT, "memory.high; absent when there is none.", SAMPLE(spec.memory_high)),
     CONTAINER("container_oom_events", "counter", NULL, VALUE_COUNT, "Processes that the kernel killed for lack of memory.", SAMPLE(memory.events.oom_kill)),
     {"shoal_container_memory_events", "counter", NULL, "memory.events of the kernel.", SOURCE_CONTAINER, VALUE_COUNT, 6, {
         {SAMPLE(memory.events.low), "event=\"low\""}, {SAMPLE(memory.events.high), "event=\"high\""},
@@ -153,6 +161,12 @@ static bool read_value(const struct family *family, const void *record, size_t o
     case VALUE_USEC:
         memcpy(out, (const char *)record + offset, sizeof *out);
         return *out != SHOAL_ABSENT;
+    case VALUE_SHARES:
+        memcpy(out, (const char *)record + offset, sizeof *out);
+        if (*out == SHOAL_ABSENT || *out == 0) /* an idle cgroup has no weight */
+            return false;
+        *out = 2 + (*out - 1) * 262142 / 9999; /* as cAdvisor: Kubernetes KEP-2254, turned round */
+        return true;
     case VALUE_PERCENT:
         memcpy(&percent, (const char *)record + offset, sizeof percent);
         if (!(percent >= 0 && percent <= 1e6)) /* NaN too */

@@ -55,6 +55,13 @@ static const struct field {
     FIELD(COUNTER, net.tx_bytes),
     FIELD(COUNTER, net.tx_packets),
     FIELD(COUNTER, net.tx_dropped),
+    FIELD(GAUGE, spec.memory_low),
+    FIELD(GAUGE, spec.memory_high),
+    FIELD(GAUGE, spec.memory_swap),
+    FIELD(GAUGE, spec.cpu_quota),
+    FIELD(GAUGE, spec.cpu_period),
+    FIELD(GAUGE, spec.cpu_burst),
+    FIELD(GAUGE, spec.cpu_weight),
     PRESSURE(cpu),
     PRESSURE(memory),
     PRESSURE(io),
@@ -210,7 +217,9 @@ void snapshot_add_group(struct snapshot *snapshot, const shoal_sample_t *sample)
         return;
     }
     *row = (struct snapshot_row){.who = who, .sample = *sample};
-    row->sample.project = row->sample.group = NULL; /* valid during the call only */
+    row->sample.project = row->sample.group = NULL; /* valid during the call only, and so are the limits */
+    row->sample.limit_count = 0;
+    row->sample.limits = NULL;
     put_working_set(row);
 }
 

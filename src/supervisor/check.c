@@ -1,190 +1,18 @@
-/* What the fleet asks, held against what the host and its images have, before anything is started. */
+/* What the fleet asks, held against what the host and its images have, before anything is started. Limits: fit.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "cgroup/cgroup.h"
-#include "kernel/devices.h"
 #include "kernel/process.h"
 #include "supervisor/inside.h"
 
-/* The keys of the fleet that need one controller. */
-struct need {
-    const char *where, *service, *key; /* where: what stands before the service; "" for a group */
-    const shoal_position_t *at;
-    size_t count;
-};
-
-static void add_need(struct need *need, const char *where, const char *service, const char *key,
-                     const shoal_position_t *at)
+struct supervisor_place supervisor_place(const shoal_position_t *at)
 {
-    if (need->count++ == 0) {
-        need->where = where;
-        need->service = service;
-        need->key = key;
-        need->at = at;
-    }
-}
-
-static void collect_limits(const shoal_limits_t *limits, const char *where, const char *name,
-                           struct need needs[CGROUP_CONTROLLER_COUNT])
-{
-    for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++)
-        if (limits->items[kind].set)
-            add_need(&needs[cgroup_limit_controller((shoal_limit_kind_t)kind)], where, name, limits->items[kind].key,
-                     &limits->items[kind].at);
-    for (size_t k = 0; k < limits->device_count; k++)
-        add_need(&needs[CGROUP_IO], where, name, "blkio_config", &limits->devices[k].at);
-}
-
-static void collect(const shoal_spec_t *spec, struct need needs[CGROUP_CONTROLLER_COUNT])
-{
-    collect_limits(&spec->budget, "x-shoal.", "budget", needs);
-    for (size_t i = 0; i < spec->group_count; i++)
-        collect_limits(&spec->groups[i].limits, "x-shoal.groups.", spec->groups[i].name, needs);
-    for (size_t i = 0; i < spec->service_count; i++)
-        collect_limits(&spec->services[i].limits, "services.", spec->services[i].name, needs);
-}
-
-/* "file:line:column: ", empty where a value comes from no file. */
-struct place {
-    char text[300];
-};
-
-static struct place place_of(const shoal_position_t *at)
-{
-    struct place place = {""};
+    struct supervisor_place place = {""};
     if (at->line > 0)
         (void)snprintf(place.text, sizeof place.text, "%s:%d:%d: ", at->file, at->line, at->column);
     return place;
-}
-
-/* What a sandbox gets where its file says nothing. */
-static const struct cgroup_limit_defaults defaults = {.pids = 4096, .oom_group = true};
-
-/* The limits as the kernel takes them, which asks the host for every device that they name. */
-static int make_limits(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out, shoal_error_t *err)
-{
-    int code = 0;
-    for (size_t i = 0; i < spec->service_count; i++) {
-        const shoal_service_t *service = &spec->services[i];
-        const shoal_position_t *at = &service->at;
-        struct cgroup_limits *limits = NULL;
-        shoal_error_t error;
-        int result = cgroup_limits_new(&limits, s->cgroups, &service->limits, &defaults, &at, &error);
-        if (result < 0) {
-            struct place place = place_of(at);
-            supervisor_message(s, SHOAL_ERROR, "%sservices.%s.blkio_config: %s", place.text, service->name, error.text);
-            code = shoal_refuse(err, result == -ENOMEM ? -ENOMEM : -ENOTSUP,
-                                "the host lacks what the fleet needs; nothing was started");
-        }
-        if (out != NULL)
-            out[i] = limits;
-        else
-            cgroup_limits_unref(limits); /* it was asked whether they can be made */
-    }
-    return code;
-}
-
-int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
-                      shoal_error_t *err)
-{
-    struct need needs[CGROUP_CONTROLLER_COUNT] = {{0}};
-    collect(spec, needs);
-    int code = 0;
-    for (int i = 0; i < CGROUP_CONTROLLER_COUNT; i++) {
-        enum cgroup_controller controller = (enum cgroup_controller)i;
-        const struct need *need = &needs[i];
-        if (need->count == 0 || cgroup_root_has(s->cgroups, controller))
-            continue;
-        char more[48] = "";
-        if (need->count > 1)
-            (void)snprintf(more, sizeof more, " and %zu more keys", need->count - 1);
-        struct place place = place_of(need->at);
-        const char *name = cgroup_controller_name(controller), *why = cgroup_root_why_not(s->cgroups, controller);
-        if (s->spec->degrade) {
-            supervisor_message(s, SHOAL_WARNING, "%s%s%s.%s%s: not carried out: no %s controller (%s); x-shoal.degrade",
-                               place.text, need->where, need->service, need->key, more, name, why);
-        } else {
-            code = shoal_refuse(
-                err, -ENOTSUP,
-                "%s%s%s.%s%s: needs the %s controller of cgroup v2, which this host lacks (%s); provide "
-                "it, or go on without by x-shoal: {degrade: true}",
-                place.text, need->where, need->service, need->key, more, name, why);
-            supervisor_message(s, SHOAL_ERROR, "%s", err->text);
-        }
-    }
-    /* What is only a default of ours goes without, and says so once. */
-    bool pids = cgroup_root_has(s->cgroups, CGROUP_PIDS), memory = cgroup_root_has(s->cgroups, CGROUP_MEMORY);
-    if (code == 0 && (!pids || !memory))
-        supervisor_message(s, SHOAL_WARNING, "this host's cgroup v2 has no %s controller: sandboxes run without %s",
-                           pids     ? "memory"
-                           : memory ? "pids"
-                                    : "memory and pids",
-                           pids     ? "memory.oom.group"
-                           : memory ? "the default limit on processes"
-                                    : "memory.oom.group and the default limit on processes");
-    if (code < 0)
-        return shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
-    return make_limits(s, spec, out_limits, err);
-}
-
-/* The default list of devices, for all sandboxes without one of their own. look_only: nothing is attached. */
-static int guard_devices(shoal_supervisor_t *s, bool look_only, shoal_error_t *err)
-{
-    size_t count;
-    const shoal_device_rule_t *rules = devices_default_rules(&count);
-    AUTO_FD fd = devices_load(rules, count, err);
-    if (fd < 0)
-        return fd;
-    return look_only ? cgroup_root_may_set_devices(s->cgroups, err) : cgroup_root_set_devices(s->cgroups, fd, err);
-}
-
-static int refuse_devices(shoal_supervisor_t *s, const shoal_service_t *service, const char *why)
-{
-    bool rules = service->device_count == 0;
-    struct place place = place_of(rules ? &service->device_rules[0].at : &service->devices[0].at);
-    const char *key = rules ? "device_cgroup_rules" : "devices";
-    if (s->spec->degrade)
-        supervisor_message(s, SHOAL_WARNING,
-                           "%sservices.%s.%s: what may be done with them is not restricted: %s; x-shoal.degrade",
-                           place.text, service->name, key, why);
-    else
-        supervisor_message(s, SHOAL_ERROR,
-                           "%sservices.%s.%s: needs a device program on its cgroup, which this host does not take: %s; "
-                           "provide it, or go on without by x-shoal: {degrade: true}",
-                           place.text, service->name, key, why);
-    return s->spec->degrade ? 0 : -ENOTSUP;
-}
-
-int check_devices(shoal_supervisor_t *s, bool look_only, shoal_error_t *err)
-{
-    shoal_error_t why, error;
-    int code = 0;
-    bool said = false;
-    s->no_device_lists = guard_devices(s, look_only, &why) < 0;
-    for (size_t i = 0; i < s->spec->service_count; i++) {
-        const shoal_service_t *service = &s->spec->services[i];
-        size_t index;
-        if (s->no_device_lists && service->device_count + service->device_rule_count > 0) {
-            int result = refuse_devices(s, service, why.text);
-            code = code < 0 ? code : result;
-            said = true;
-        }
-        int result = sandbox_find_devices(service, &index, &error);
-        if (result < 0) {
-            struct place place = place_of(&service->devices[index].at);
-            supervisor_message(s, SHOAL_ERROR, "%sservices.%s.devices.%zu: %s", place.text, service->name, index,
-                               error.text);
-            code = result == -ENOMEM ? result : -ENOTSUP;
-        }
-    }
-    if (s->no_device_lists && !said)
-        supervisor_message(s, SHOAL_WARNING, "what devices sandboxes may use is not restricted by a program: %s",
-                           why.text);
-    if (code < 0)
-        return shoal_refuse(err, code, "the host lacks what the fleet needs; nothing was started");
-    return 0;
 }
 
 /* Rates of links: tried out once for all of them. */
@@ -203,7 +31,7 @@ int check_rates(shoal_supervisor_t *s, shoal_error_t *err)
     shoal_error_t why;
     if (first == NULL || net_try_rates(&rates, &why) == 0)
         return 0;
-    struct place place = place_of(&first->net.at);
+    struct supervisor_place place = supervisor_place(&first->net.at);
     (void)shoal_refuse(err, -ENOTSUP, "%sservices.%s.x-shoal.net: %s; provide it, or leave the key out", place.text,
                        first->name, why.text);
     supervisor_message(s, SHOAL_ERROR, "%s", err->text);
@@ -226,7 +54,7 @@ int check_oom_scores(shoal_supervisor_t *s, shoal_error_t *err)
     code = process_set_oom_score_adj(0, lowest->oom_score_adj, NULL);
     if (code == 0)
         return process_set_oom_score_adj(0, own, err);
-    struct place place = place_of(&lowest->oom_score_adj_at);
+    struct supervisor_place place = supervisor_place(&lowest->oom_score_adj_at);
     (void)shoal_refuse(err, -ENOTSUP,
                        "%sservices.%s.oom_score_adj: %d: %s; below %d, the supervisor's own, it needs CAP_SYS_RESOURCE",
                        place.text, lowest->name, lowest->oom_score_adj, strerror(-code), own);
@@ -264,7 +92,7 @@ static int check_rules(shoal_supervisor_t *s, const char *service, const shoal_p
         shoal_error_t error;
         if (try_rule(s, &rules[i], &error) == 0)
             continue;
-        struct place place = place_of(&rules[i].at);
+        struct supervisor_place place = supervisor_place(&rules[i].at);
         bool degrade = s->spec->degrade;
         supervisor_message(s, degrade ? SHOAL_WARNING : SHOAL_ERROR, "%s%s%s%sx-shoal.pressure.%zu: %s%s", place.text,
                            service != NULL ? "services." : "", service != NULL ? service : "",
@@ -296,7 +124,7 @@ int check_commands(shoal_supervisor_t *s, shoal_error_t *err)
         const shoal_service_t *service = &s->spec->services[i];
         if (service->entrypoint.count + service->command.count > 0)
             continue;
-        struct place place = place_of(&service->at);
+        struct supervisor_place place = supervisor_place(&service->at);
         supervisor_message(s, SHOAL_ERROR,
                            "%sservices.%s: no command: image %s has none of its own; write command or entrypoint",
                            place.text, service->name, service->image.text);

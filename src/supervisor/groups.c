@@ -7,7 +7,7 @@
 
 static bool has_any(const shoal_limits_t *limits)
 {
-    bool any = limits->device_count > 0;
+    bool any = limits->device_count > 0 || limits->named_count > 0;
     for (int i = 0; i < SHOAL_LIMIT_COUNT; i++)
         any |= limits->items[i].set;
     return any;
@@ -89,6 +89,8 @@ static void sample_one(shoal_supervisor_t *s, struct cgroup *cgroup, const char 
     sample.group = name;
     sample.service = sample.container = sample.id = sample.state = NULL;
     sample.final = sample.frozen = false;
+    sample.limit_count = 0;
+    sample.limits = NULL;
     cgroup_read_sample(cgroup, &sample);
     publish(s, &sample);
 }

@@ -215,7 +215,13 @@ void stalls_close(struct stalls *stalls, void (*cb)(void *data), void *data);
 /* sample.c: also the last sample of a run. */
 void supervisor_publish_sample(shoal_supervisor_t *s, const shoal_sample_t *sample);
 
-/* check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
+/* "file:line:column: ", empty where a value comes from no file. check.c */
+struct supervisor_place {
+    char text[300];
+};
+struct supervisor_place supervisor_place(const shoal_position_t *at);
+
+/* fit.c, check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
 /* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
 int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
                       shoal_error_t *err);

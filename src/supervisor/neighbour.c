@@ -185,12 +185,17 @@ size_t neighbour_find(const struct neighbour *neighbours, size_t count, enum nei
 static void advise_cpus(const struct neighbour_culprit *culprit, const shoal_limits_t *limits, double cpus,
                         char out[64])
 {
-    const shoal_limit_t *limit = &limits->items[SHOAL_LIMIT_CPUS];
+    const shoal_limit_t *limit = &limits->items[SHOAL_LIMIT_CPUS], *quota = &limits->items[SHOAL_LIMIT_CPU_QUOTA];
+    const shoal_limit_t *period = &limits->items[SHOAL_LIMIT_CPU_PERIOD];
+    double has = limit->set ? (double)limit->value / 1000
+                 : quota->set && quota->value >= 0
+                     ? (double)quota->value / (double)(period->set ? period->value : 100000)
+                     : 0;
     double most = 0.9 * cpus - culprit->others; /* what leaves the rest its own, and a tenth free */
     if (culprit->per_second < most)             /* others than the fleet need CPUs too, or it has only begun */
         most /= 2;
-    if (limit->set && limit->value > 0)
-        most = fmin(most, (double)limit->value / 1000 / 2); /* the one it has was too high */
+    if (has > 0)
+        most = fmin(most, has / 2); /* the one it has was too high */
     (void)snprintf(out, 64, "cpus: %.1f", fmax(floor(10 * most) / 10, 0.1));
 }
 

@@ -25,6 +25,17 @@ static void read_every_way(const char *text)
             abort();
     }
     (void)cgroup_parse_number(text);
+    if (cgroup_parse_cost(text, "8:0") && !cgroup_parse_cost(text, NULL))
+        abort();
+    static const char *const subjects[] = {"", "8:0", "default"};
+    for (size_t i = 0; i < COUNT(subjects); i++) {
+        char *copy = strdup(text);
+        const char *found = copy != NULL ? cgroup_parse_line(copy, subjects[i]) : "";
+        size_t length = strlen(found);
+        if (copy == NULL || strchr(found, '\n') != NULL || (length > 0 && found[length - 1] == ' '))
+            abort();
+        free(copy);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
@@ -38,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     read_every_way(a);
     read_every_way(b);
     if (cgroup_same_list(a, b) != cgroup_same_list(b, a) || !cgroup_same_list(a, a))
+        abort();
+    if (cgroup_same_list(a, b) != (cgroup_list_holds(a, b) && cgroup_list_holds(b, a)))
         abort();
     free(a);
     free(b);

@@ -77,7 +77,7 @@ def test_limits_change_in_place(fleet):
     old = "    mem_limit: 64m\n    memswap_limit: 64m\n    cpus: 0.5\n    cpu_shares: 512\n    pids_limit: 33\n"
     new = "    mem_limit: 96m\n    memswap_limit: 128m\n    mem_reservation: 16m\n    cpuset: '0'\n    pids_limit: 44\n"
     many = "    deploy: {replicas: 40}\n"
-    started = fleet(HEAD + service("a", "sleep 1000", old + many))
+    started = fleet(HEAD + service("a", "sleep 1000", old + many), "--interval", "500ms")
     pids = {started.wait_event("start", count=n + 1)["pid"] for n in range(40)}
     rewrite(started, HEAD + service("a", "sleep 1000", new + many))
     message(started, "reloaded: 40 containers changed, 0 failed")
@@ -95,6 +95,9 @@ def test_limits_change_in_place(fleet):
     for name in ("demo-a-1", "demo-a-40"):
         for file, change in updates[0]["changes"].items():
             assert read(started, name, file) == change["to"]
+    limits = started.wait_record("container", since=started.mark(), container="demo-a-40")["limits"]
+    assert limits == {"memory.max": str(96 << 20), "memory.swap.max": str(32 << 20), "memory.low": str(16 << 20),
+                      "cpuset.cpus": "0", "pids.max": "44", "memory.oom.group": "1"}
     assert {int(e["pid"]) for e in started.events("start")} == pids
     for pid in pids:
         os.kill(pid, 0)

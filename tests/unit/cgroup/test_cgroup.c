@@ -434,6 +434,15 @@ static void test_limits(void **state)
         read_file(cgroup, rows[i].file, got, sizeof got);
         assert_string_equal(got, rows[i].want);
     }
+    shoal_sample_t sample;
+    memset(&sample, 0xff, sizeof sample);
+    cgroup_read_sample(cgroup, &sample);
+    assert_int_equal(sample.spec.cpu_quota, 150000);
+    assert_int_equal(sample.spec.cpu_period, 100000);
+    assert_int_equal(sample.spec.cpu_weight, 39);
+    assert_int_equal(sample.spec.memory_low, 32 << 20);
+    assert_int_equal(sample.spec.memory_high, SHOAL_ABSENT);
+    assert_true(sample.limit_count >= COUNT(rows) - 1);
     remove_cgroup(house, cgroup);
 
     /* The ends of cpu_shares, and no limit at all. */

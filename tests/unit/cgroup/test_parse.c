@@ -95,11 +95,67 @@ static void test_same_list(void **state)
     assert_true(cgroup_same_list("5-2", ""));
 }
 
+static void test_list_holds(void **state)
+{
+    (void)state;
+    assert_true(cgroup_list_holds("0-3", "1,3"));
+    assert_true(cgroup_list_holds("0-3\n", "0-3"));
+    assert_true(cgroup_list_holds("0", ""));
+    assert_false(cgroup_list_holds("0-3", "3-4"));
+    assert_false(cgroup_list_holds("1,64", "0"));
+    assert_false(cgroup_list_holds("", "0"));
+}
+
+static void test_cost(void **state)
+{
+    (void)state;
+    static const char qos[] = "8:0 enable=0 ctrl=auto rpct=0.00 rlat=0\n8:16 enable=1 ctrl=auto rpct=95.00\n";
+    assert_true(cgroup_parse_cost(qos, "8:16"));
+    assert_false(cgroup_parse_cost(qos, "8:0"));
+    assert_false(cgroup_parse_cost(qos, "8:1")); /* the begin of another number */
+    assert_true(cgroup_parse_cost(qos, NULL));
+    assert_false(cgroup_parse_cost("8:0 enable=0 ctrl=auto\n", NULL));
+    assert_false(cgroup_parse_cost("", NULL));
+}
+
+static void test_line(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text, *subject, *want;
+    } rows[] = {
+        {"67108864\n", "", "67108864"},
+        {"default 100\n8:0 200\n", "", "default 100"},
+        {"default 100\n8:0 200\n8:16 300\n", "8:16", "300"},
+        {"default 100\n8:160 200\n", "8:16", ""},
+        {"mlx4_0 hca_handle=2 hca_object=max \nocrdma1 hca_handle=max hca_object=7 \n", "mlx4_0",
+         "hca_handle=2 hca_object=max"},
+        {"", "8:0", ""},
+        {"8:0", "8:0", ""},
+        {"8:0 ", "8:0", ""},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_FREE char *text = base_format("%s", rows[i].text);
+        assert_string_equal(cgroup_parse_line(text, rows[i].subject), rows[i].want);
+    }
+}
+
+/* What the OCI runtimes make of Docker's weights. */
+static void test_weight(void **state)
+{
+    (void)state;
+    assert_int_equal(limit_io_weight(10), 1);
+    assert_int_equal(limit_io_weight(100), 910);
+    assert_int_equal(limit_io_weight(500), 4950);
+    assert_int_equal(limit_io_weight(1000), 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number),   cmocka_unit_test(test_key),       cmocka_unit_test(test_io),
-        cmocka_unit_test(test_pressure), cmocka_unit_test(test_same_list),
+        cmocka_unit_test(test_pressure), cmocka_unit_test(test_same_list), cmocka_unit_test(test_list_holds),
+        cmocka_unit_test(test_cost),     cmocka_unit_test(test_line),      cmocka_unit_test(test_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,12 @@ static void put_limits(struct text *out, const shoal_service_t *s)
         const shoal_io_limit_t *l = &s->limits.devices[i];
         text_add_format(out, " io:%s=%llu,%llu,%llu,%llu", l->path, (unsigned long long)l->rbps,
                         (unsigned long long)l->wbps, (unsigned long long)l->riops, (unsigned long long)l->wiops);
+        if (l->weight != 0)
+            text_add_format(out, ":%llu", (unsigned long long)l->weight);
+    }
+    for (size_t i = 0; i < s->limits.named_count; i++) {
+        const shoal_named_limit_t *l = &s->limits.named[i];
+        text_add_format(out, " %s=%lld,%lld", l->key, (long long)l->value, (long long)l->objects);
     }
     for (size_t i = 0; i < s->ulimit_count; i++)
         text_add_format(out, " ulimit%d=%lld,%lld", s->ulimits[i].resource, (long long)s->ulimits[i].soft,
@@ -211,25 +217,77 @@ static const struct row service_rows[] = {
     {"memswap_limit: 1g", "5:5: error: web.memswap_limit: needs mem_limit, for it limits memory and swap together\n"},
     {"mem_limit: 64m\n    memswap_limit: 32m",
      "6:5: error: web.memswap_limit: is less than mem_limit, but limits memory and swap together\n"},
+    {"mem_limit: -64m", "5:5: error: web.mem_limit: \"-64m\" is not a size; write 64m, 1.5g or bytes\n"},
+    {"mem_limit: 64m\n    x-shoal: {memory_high: 65m}",
+     "6:15: error: web.x-shoal.memory_high: is more than mem_limit, which is reached before\n"},
     {"mem_limit: 64m\n    mem_reservation: 128m", "6:5: error: web.mem_reservation: is more than mem_limit\n"},
     {"cpus: 0.5", " cpus=500"},
     {"cpus: '1.5'", " cpus=1500"},
     {"cpus: 0.0", ""},
+    {"cpus: -1", "5:5: error: web.cpus: \"-1\" is not a number of CPUs; write 0.5 or 2\n"},
+    {"cpu_quota: 50000\n    cpu_period: '200000'", " quota=50000 period=200000"},
+    {"cpu_quota: 0\n    cpu_period: 0", ""},
+    {"cpu_quota: -1", " quota=-1"},
+    {"cpu_period: 1000", " period=1000"},
+    {"cpu_quota: 999", "5:5: error: web.cpu_quota: 999 is out of range; it goes from 1000 us to 17592186044415 us\n"},
+    {"cpu_quota: -2", "5:5: error: web.cpu_quota: -2 is out of range; it goes from -1 to 17592186044415\n"},
+    {"cpu_period: 1000001", "5:5: error: web.cpu_period: 1000001 is out of range; it goes from 0 to 1000000\n"},
+    {"cpu_period: 10", "5:5: error: web.cpu_period: 10 is out of range; it goes from 1000 us to 1000000 us\n"},
+    {"cpus: 1\n    cpu_quota: 50000\n    cpu_period: 100000",
+     "6:5: error: web.cpu_quota: does not go with cpus, which sets quota and period itself\n"
+     "7:5: error: web.cpu_period: does not go with cpus, which sets quota and period itself\n"},
+    {"deploy: {resources: {limits: {cpus: '1'}}}\n    cpu_quota: 50000",
+     "6:5: error: web.cpu_quota: does not go with deploy.resources.limits.cpus, which sets quota and period itself\n"},
+    {"cpu_quota: 50000\n    x-shoal: {cpu_burst: 50ms}", " quota=50000 burst=50000(x-shoal.cpu_burst)"},
+    {"cpu_quota: 50000\n    x-shoal: {cpu_burst: 51ms}",
+     "6:15: error: web.x-shoal.cpu_burst: is more than the 50000 us that cpu_quota gives in a period\n"},
+    {"cpus: 0.5\n    x-shoal: {cpu_burst: 51ms}",
+     "6:15: error: web.x-shoal.cpu_burst: is more than the 50000 us that cpus gives in a period\n"},
+    {"cpu_quota: -1\n    x-shoal: {cpu_burst: 1ms}",
+     "6:15: error: web.x-shoal.cpu_burst: needs cpus or cpu_quota, from whose time it is saved\n"},
+    {"cpu_percent: 50\n    cpu_count: 2\n    cpu_rt_runtime: 1000\n    isolation: hyperv",
+     "5:5: error: web.cpu_percent: refused: only Windows has it; write cpus\n"
+     "6:5: error: web.cpu_count: refused: only Windows has it; write cpus\n"
+     "7:5: error: web.cpu_rt_runtime: refused: cgroup v2 has no real-time quota, only v1 had\n"
+     "8:5: error: web.isolation: refused: only Windows has kinds of it\n"},
+    {"isolation: default", ""},
     {"cpus: 0.001", "5:5: error: web.cpus: 0.001 CPUs is out of range; it goes from 0.01 to 8192\n"},
     {"cpus: two", "5:5: error: web.cpus: \"two\" is not a number\n"},
     {"cpu_shares: 512", " shares=512"},
+    {"cpu_shares: -5", "5:5: error: web.cpu_shares: -5 is out of range; it goes from 0 to 262144\n"},
     {"cpu_shares: 300000", "5:5: error: web.cpu_shares: 300000 is out of range; it goes from 0 to 262144\n"},
     {"cpuset: 0-3,7", " cpuset=0-3,7"},
     {"cpuset: 3-1", "5:5: error: web.cpuset: \"3-1\" is not a list of CPUs; write 0-3,7\n"},
     {"pids_limit: 100", " pids=100"},
     {"pids_limit: 0", " pids=-1"},
+    {"pids_limit: -2", "5:5: error: web.pids_limit: -2 is out of range; it goes from -1 to 4194304\n"},
     {"pids_limit: x", "5:5: error: web.pids_limit: \"x\" is not a whole number\n"},
     {"blkio_config: {device_read_bps: [{path: /dev/vda, rate: 1m}], device_write_iops: [{path: /dev/vda, rate: 10}]}",
      " io:/dev/vda=1048576,0,0,10"},
-    {"blkio_config: {weight: 5}", "5:20: error: web.blkio_config.weight: not carried out yet\n"},
+    {"blkio_config: {weight: 300, weight_device: [{path: /dev/vda, weight: 10}, {path: '8:0', weight: 1000}]}",
+     " io_weight=300(blkio_config.weight) io:/dev/vda=0,0,0,0:10 io:8:0=0,0,0,0:1000"},
+    {"blkio_config: {weight: 0, weight_device: [{path: /dev/vda, weight: 0}]}", ""},
+    {"blkio_config: {weight: 9, weight_device: [{path: /dev/vda, weight: 1001}, {path: vda, weight: 20}]}",
+     "5:20: error: web.blkio_config.weight: 9 is out of range; it goes from 10 to 1000\n"
+     "5:64: error: web.blkio_config.weight_device.0.weight: 1001 is out of range; it goes from 0 to 1000\n"
+     "5:80: error: web.blkio_config.weight_device.1.path: \"vda\" is not an absolute path; write /dev/vda or 8:16\n"},
+    {"blkio_config: {weight_device: [{path: /dev/vda, weight: 10}, {path: /dev/vda, weight: 20}]}",
+     "5:66: error: web.blkio_config.weight_device.1: /dev/vda has a weight already\n"},
     {"blkio_config: {device_read_bps: [{path: vda, rate: 1x}]}",
      "5:39: error: web.blkio_config.device_read_bps.0.path: \"vda\" is not an absolute path; write /dev/vda or 8:16\n"
      "5:50: error: web.blkio_config.device_read_bps.0.rate: \"1x\" is not a size; write 64m, 1.5g or bytes\n"},
+    {"x-shoal: {hugetlb: {2MB: 64m, 1GB: 0}, rdma: {mlx5_0: {hca_handle: 2}}, misc: {sev: 3}}",
+     " x-shoal.hugetlb.2MB=67108864,-1 x-shoal.hugetlb.1GB=0,-1 x-shoal.rdma.mlx5_0=2,-1 x-shoal.misc.sev=3,-1"},
+    {"x-shoal: {hugetlb: {2M: 64m, 2MB: 3m, 1GB: -1}, rdma: {a: {}, b: {hca_objects: 1}, c: {hca_handle: 3000000000}}, "
+     "misc: {sev: -1, 'a b': 1}}",
+     "5:25: error: web.x-shoal.hugetlb.2M: \"2M\" is no size of huge pages; write 64KB, 2MB or 1GB\n"
+     "5:34: error: web.x-shoal.hugetlb.2MB: 3m is no whole number of pages of 2MB\n"
+     "5:43: error: web.x-shoal.hugetlb.1GB: \"-1\" is not a size; write 64m, 1.5g or bytes\n"
+     "5:60: error: web.x-shoal.rdma.a: limits nothing; write hca_handle or hca_object\n"
+     "5:71: error: web.x-shoal.rdma.b.hca_objects: unknown key; did you mean \"hca_object\"?\n"
+     "5:92: error: web.x-shoal.rdma.c.hca_handle: 3000000000 is out of range; it goes from 0 to 2147483646\n"
+     "5:125: error: web.x-shoal.misc.sev: -1 is out of range; it goes from 0 to 9223372036854775807\n"
+     "5:134: error: web.x-shoal.misc.a b: \"a b\" is no name that a kernel has; they are 1 to 63 letters\n"},
     {"deploy: {replicas: 3, resources: {limits: {cpus: '0.5', memory: 64m, pids: 9}, reservations: {memory: 8m}}}",
      " replicas=3 memory=67108864(deploy.resources.limits.memory) "
      "reservation=8388608(deploy.resources.reservations.memory)"
@@ -239,7 +297,9 @@ static const struct row service_rows[] = {
     {"mem_limit: 64m\n    deploy: {resources: {limits: {memory: 67108864}}}",
      "6:35: error: web.deploy.resources.limits.memory: 67108864 is a number, where a size belongs; put it in quotes\n"},
     {"deploy: {resources: {reservations: {cpus: 1, devices: []}}}",
-     "5:41: error: web.deploy.resources.reservations.cpus: not carried out yet\n"},
+     "5:41: error: web.deploy.resources.reservations.cpus: refused: nothing holds CPUs free on a single host; "
+     "cpu_shares "
+     "and cpuset share them out\n"},
     {"scale: 2\n    deploy: {replicas: 3}",
      "5:5: error: web.scale: can't set distinct values on 'scale' and 'deploy.replicas'\n"},
     {"scale: 0", " replicas=0"},

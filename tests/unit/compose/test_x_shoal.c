@@ -156,10 +156,54 @@ static void rates(void **state)
     free(findings);
 }
 
+/* A group's limits are a service's, and held against each other like those. */
+static void groups(void **state)
+{
+    (void)state;
+    char *findings = NULL;
+    shoal_spec_t *spec = load_text("x-shoal: {groups: {g: {cpu_quota: 50000, blkio_config: {weight: 20}, x-shoal: "
+                                   "{memory_high: 64m, misc: {sev: 1}}}}}\n"
+                                   "services:\n"
+                                   "  a: {image: builtin:busybox}\n",
+                                   &findings);
+    assert_string_equal(findings, "");
+    assert_non_null(spec);
+    const shoal_limits_t *limits = &spec->groups[0].limits;
+    assert_int_equal(limits->items[SHOAL_LIMIT_CPU_QUOTA].value, 50000);
+    assert_int_equal(limits->items[SHOAL_LIMIT_IO_WEIGHT].value, 20);
+    assert_int_equal(limits->items[SHOAL_LIMIT_MEMORY_HIGH].value, 64 << 20);
+    assert_int_equal(limits->named_count, 1);
+    shoal_spec_free(spec);
+    free(findings);
+    assert_null(
+        load_text("x-shoal:\n"
+                  "  budget: {mem_limit: 64m, memswap_limit: 32m, mem_reservation: 65m, cpus: 1, cpu_quota: 2000}\n"
+                  "  groups:\n"
+                  "    g: {x-shoal: {warm: 1, profile: p, misc: {sev: x}, cpu_weight: 5, cpu_idle: true}}\n"
+                  "    h: {x-shoal: 3}\n"
+                  "services:\n"
+                  "  a: {image: builtin:busybox}\n",
+                  &findings));
+    static const char *const wanted[] = {
+        "2:28: error: x-shoal.budget.memswap_limit: is less than mem_limit, but",
+        "2:48: error: x-shoal.budget.mem_reservation: is more than mem_limit",
+        "2:79: error: x-shoal.budget.cpu_quota: does not go with cpus",
+        "4:19: error: x-shoal.groups.g.x-shoal.warm: is no limit of a group",
+        "4:28: error: x-shoal.groups.g.x-shoal.profile: is no limit of a group",
+        "4:47: error: x-shoal.groups.g.x-shoal.misc.sev: \"x\" is not a whole number",
+        "4:71: error: x-shoal.groups.g.x-shoal.cpu_idle: does not go with a weight",
+        "5:9: error: x-shoal.groups.h.x-shoal: takes a mapping",
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        if (strstr(findings, wanted[i]) == NULL)
+            fail_msg("%s\nis not in\n%s", wanted[i], findings);
+    free(findings);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(errors),
-                                       cmocka_unit_test(limits_and_rules), cmocka_unit_test(profiles),
-                                       cmocka_unit_test(rates)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values),   cmocka_unit_test(errors), cmocka_unit_test(limits_and_rules),
+        cmocka_unit_test(profiles), cmocka_unit_test(rates),  cmocka_unit_test(groups)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

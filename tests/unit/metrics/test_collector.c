@@ -55,6 +55,7 @@ static void say_sample(struct fixture *f, unsigned number)
     memset(&sample, 0xff, sizeof sample);
     sample.group = NULL;
     sample.final = sample.frozen = false;
+    sample.limit_count = 0;
     sample.project = sample.service = sample.id = "x";
     sample.container = name;
     sample.state = "running";

@@ -54,6 +54,7 @@ static void say_sample(struct fixture *f)
     sample.group = NULL;
     sample.time_usec = 0;
     sample.final = sample.frozen = false;
+    sample.limit_count = 0;
     sample.project = sample.service = sample.container = sample.id = sample.state = "x";
     f->subscriber->on_sample(f->subscriber->data, &sample);
 }

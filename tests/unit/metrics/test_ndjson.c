@@ -163,6 +163,7 @@ static shoal_sample_t empty_sample(void)
     sample.state = "running";
     sample.frozen = false;
     sample.group = NULL;
+    sample.limit_count = 0;
     return sample;
 }
 
@@ -188,6 +189,11 @@ static void samples(void **state)
     s = empty_sample();
     s.frozen = true;
     assert_sample(&s, ",\"frozen\":1");
+    s = empty_sample();
+    static const shoal_limit_line_t lines[] = {{"cpu.max", "max 100000"}, {"io.max 8:0", "rbps=max wbps=7"}};
+    s.limits = lines;
+    s.limit_count = COUNT(lines);
+    assert_sample(&s, ",\"limits\":{\"cpu.max\":\"max 100000\",\"io.max 8:0\":\"rbps=max wbps=7\"}");
     s = empty_sample();
     s.pressure.memory.full_total = 77;
     s.pressure.memory.full_avg10 = 0.5;

@@ -21,6 +21,7 @@ static shoal_sample_t make_sample(const char *name, const char *state, uint64_t 
     sample.state = state;
     sample.final = strcmp(state, "exited") == 0;
     sample.frozen = false;
+    sample.limit_count = 0;
     sample.cpu.usage_usec = cpu_usec;
     return sample;
 }
@@ -128,6 +129,44 @@ static void a_whole_exposition(void **state)
     assert_non_null(strstr(older,
                            "# TYPE container_cpu_usage_seconds_total counter\n# HELP container_cpu_usage_seconds_"
                            "total CPU time used.\ncontainer_cpu_usage_seconds_total{" WHO "} 1.000001\n"));
+    snapshot_drop(snapshot);
+    tally_free(tally);
+}
+
+/* Limits are gauges: of what runs, the newest. */
+static void limits(void **state)
+{
+    (void)state;
+    struct tally *tally = tally_new();
+    struct snapshot *snapshot = tally_begin(tally);
+    shoal_sample_t sample = make_sample("c", "running", 1);
+    sample.spec.cpu_quota = 50000;
+    sample.spec.cpu_period = 100000;
+    sample.spec.cpu_burst = 1500;
+    sample.spec.cpu_weight = 10000;
+    sample.spec.memory_low = 1;
+    sample.spec.memory_high = 2;
+    sample.spec.memory_swap = 0;
+    tally_sample(tally, &sample, snapshot);
+    AUTO_FREE char *text = render(snapshot, OPENMETRICS_1_0, SIZE_MAX);
+    snapshot_drop(snapshot);
+    static const char *const wanted[][2] = {
+        {"container_spec_cpu_quota", "50000"},
+        {"container_spec_cpu_period", "100000"},
+        {"container_spec_cpu_shares", "262144"},
+        {"shoal_container_cpu_burst_seconds", "0.0015"},
+        {"container_spec_memory_reservation_limit_bytes", "1"},
+        {"container_spec_memory_swap_limit_bytes", "0"},
+        {"shoal_container_memory_high_bytes", "2"},
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++)
+        assert_string_equal(value_of(text, wanted[i][0], "c"), wanted[i][1]);
+    snapshot = tally_begin(tally);
+    sample = make_sample("c", "running", 2);
+    sample.spec.cpu_weight = 0; /* idle */
+    tally_sample(tally, &sample, snapshot);
+    AUTO_FREE char *later = render(snapshot, OPENMETRICS_1_0, SIZE_MAX);
+    assert_null(strstr(later, "container_spec_"));
     snapshot_drop(snapshot);
     tally_free(tally);
 }
@@ -285,6 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_exposition),
+        cmocka_unit_test(limits),
         cmocka_unit_test(counters_add_up_over_runs),
         cmocka_unit_test(removed_containers_have_a_last_word),
         cmocka_unit_test(a_name_that_comes_back_goes_on),

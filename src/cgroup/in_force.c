@@ -1,0 +1,55 @@
+/* Limits in force, as they are told: nothing is read for it, for all of them were read back when they were written. */
+#include <string.h>
+
+#include "cgroup/inside.h"
+
+bool limits_make_lines(struct cgroup_limits *limits)
+{
+    limits->lines = calloc(limits->count + 1, sizeof *limits->lines);
+    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++) {
+        const struct limit_setting *setting = &limits->settings[i];
+        const char *name = setting->subject[0] == '\0' ? setting->file.name
+                                                       : base_format("%s %s", setting->file.name, setting->subject);
+        if (name == NULL)
+            return false;
+        limits->lines[i] = (shoal_limit_line_t){name, setting->value};
+    }
+    return limits->lines != NULL;
+}
+
+void limits_free_lines(struct cgroup_limits *limits)
+{
+    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++)
+        if (limits->settings[i].subject[0] != '\0')
+            free((char *)(uintptr_t)limits->lines[i].name);
+    free(limits->lines);
+}
+
+static const struct number {
+    const char *file;
+    size_t offset;
+} numbers[] = {
+    {"memory.low", offsetof(shoal_sample_t, spec.memory_low)},
+    {"memory.high", offsetof(shoal_sample_t, spec.memory_high)},
+    {"memory.swap.max", offsetof(shoal_sample_t, spec.memory_swap)},
+    {"cpu.max", offsetof(shoal_sample_t, spec.cpu_quota)}, /* the period stands behind it */
+    {"cpu.max.burst", offsetof(shoal_sample_t, spec.cpu_burst)},
+    {"cpu.weight", offsetof(shoal_sample_t, spec.cpu_weight)},
+};
+
+void cgroup_tell_limits(const struct cgroup *cgroup, shoal_sample_t *out)
+{
+    const struct cgroup_limits *limits = cgroup->limits;
+    memset(&out->spec, 0xff, sizeof out->spec); /* SHOAL_ABSENT */
+    out->limit_count = limits != NULL ? limits->count : 0;
+    out->limits = limits != NULL ? limits->lines : NULL;
+    for (size_t i = 0; i < out->limit_count; i++) {
+        const shoal_limit_line_t *line = &limits->lines[i];
+        for (size_t k = 0; k < COUNT(numbers); k++)
+            if (strcmp(line->name, numbers[k].file) == 0)
+                *(uint64_t *)(void *)((char *)out + numbers[k].offset) = cgroup_parse_number(line->value);
+        const char *period = strcmp(line->name, "cpu.max") == 0 ? strchr(line->value, ' ') : NULL;
+        if (period != NULL)
+            out->spec.cpu_period = cgroup_parse_number(period + 1);
+    }
+}
