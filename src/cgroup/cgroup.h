@@ -45,7 +45,8 @@ const char *cgroup_controller_words(enum cgroup_controller controller); /* "the 
 enum cgroup_controller cgroup_limit_controller(shoal_limit_kind_t kind);
 enum cgroup_controller cgroup_named_controller(shoal_named_kind_t kind);
 /* Somebody has a limit of it. hugetlb, rdma and misc cost every sandbox something and few ask for them: they are switched on
- * here, in groups that are there already too. Returns cgroup_root_has(). */
+ * here, in groups that are there already too. Beside the first sandboxes that is nothing; of a thousand that run it takes 20 ms,
+ * once, in which the kernel holds up every other change of cgroups as well. Returns cgroup_root_has(). */
 bool cgroup_root_use(struct cgroup_root *root, enum cgroup_controller controller);
 /* Whether a weight of the device comes to anything: the kernel heeds it with io.cost switched on for the device, or with bfq as
  * its scheduler. name: its path or numbers; NULL: of some device. Also true where nothing tells. 0, or -ENOTSUP. */

@@ -3,28 +3,7 @@
 
 #include "cgroup/inside.h"
 
-bool limits_make_lines(struct cgroup_limits *limits)
-{
-    limits->lines = calloc(limits->count + 1, sizeof *limits->lines);
-    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++) {
-        const struct limit_setting *setting = &limits->settings[i];
-        const char *name = setting->subject[0] == '\0' ? setting->file.name
-                                                       : base_format("%s %s", setting->file.name, setting->subject);
-        if (name == NULL)
-            return false;
-        limits->lines[i] = (shoal_limit_line_t){name, setting->value};
-    }
-    return limits->lines != NULL;
-}
-
-void limits_free_lines(struct cgroup_limits *limits)
-{
-    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++)
-        if (limits->settings[i].subject[0] != '\0')
-            free((char *)(uintptr_t)limits->lines[i].name);
-    free(limits->lines);
-}
-
+/* The numbers of a shoal_sample_t's spec. */
 static const struct number {
     const char *file;
     size_t offset;
@@ -37,19 +16,46 @@ static const struct number {
     {"cpu.weight", offsetof(shoal_sample_t, spec.cpu_weight)},
 };
 
+static void note_number(struct cgroup_limits *limits, const shoal_limit_line_t *line)
+{
+    static const size_t begin = offsetof(shoal_sample_t, spec), period = offsetof(shoal_sample_t, spec.cpu_period);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        if (strcmp(line->name, numbers[i].file) == 0)
+            limits->spec[(numbers[i].offset - begin) / sizeof *limits->spec] = cgroup_parse_number(line->value);
+    const char *blank = strcmp(line->name, "cpu.max") == 0 ? strchr(line->value, ' ') : NULL;
+    if (blank != NULL)
+        limits->spec[(period - begin) / sizeof *limits->spec] = cgroup_parse_number(blank + 1);
+}
+
+bool limits_make_lines(struct cgroup_limits *limits)
+{
+    memset(limits->spec, 0xff, sizeof limits->spec); /* SHOAL_ABSENT */
+    limits->lines = calloc(limits->count + 1, sizeof *limits->lines);
+    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++) {
+        const struct limit_setting *setting = &limits->settings[i];
+        const char *name = setting->subject[0] == '\0' ? setting->file.name
+                                                       : base_format("%s %s", setting->file.name, setting->subject);
+        if (name == NULL)
+            return false;
+        limits->lines[i] = (shoal_limit_line_t){name, setting->value};
+        note_number(limits, &limits->lines[i]);
+    }
+    return limits->lines != NULL;
+}
+
+void limits_free_lines(struct cgroup_limits *limits)
+{
+    for (size_t i = 0; limits->lines != NULL && i < limits->count; i++)
+        if (limits->settings[i].subject[0] != '\0')
+            free((char *)(uintptr_t)limits->lines[i].name);
+    free(limits->lines);
+}
+
 void cgroup_tell_limits(const struct cgroup *cgroup, shoal_sample_t *out)
 {
     const struct cgroup_limits *limits = cgroup->limits;
-    memset(&out->spec, 0xff, sizeof out->spec); /* SHOAL_ABSENT */
     out->limit_count = limits != NULL ? limits->count : 0;
     out->limits = limits != NULL ? limits->lines : NULL;
-    for (size_t i = 0; i < out->limit_count; i++) {
-        const shoal_limit_line_t *line = &limits->lines[i];
-        for (size_t k = 0; k < COUNT(numbers); k++)
-            if (strcmp(line->name, numbers[k].file) == 0)
-                *(uint64_t *)(void *)((char *)out + numbers[k].offset) = cgroup_parse_number(line->value);
-        const char *period = strcmp(line->name, "cpu.max") == 0 ? strchr(line->value, ' ') : NULL;
-        if (period != NULL)
-            out->spec.cpu_period = cgroup_parse_number(period + 1);
-    }
+    if (limits != NULL)
+        memcpy(&out->spec, limits->spec, sizeof out->spec);
 }

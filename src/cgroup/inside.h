@@ -35,7 +35,8 @@ struct limit_setting {
 
 struct cgroup_limits {
     unsigned references;
-    shoal_limit_line_t *lines; /* owned; of each setting */
+    shoal_limit_line_t *lines;                                           /* owned; of each setting */
+    uint64_t spec[sizeof((shoal_sample_t *)0)->spec / sizeof(uint64_t)]; /* as in shoal_sample_t */
     size_t count;
     struct limit_setting settings[];
 };
@@ -157,6 +158,8 @@ void cgroup_tell_limits(const struct cgroup *cgroup, shoal_sample_t *out);
 
 int limits_add_named(struct limit_making *making, const shoal_limits_t *limits, struct cgroup_culprit *culprit,
                      shoal_error_t *err);
+void limit_add_named(struct limit_making *making,
+                     const shoal_named_limit_t *limit); /* whether the host has it or not */
 
 /* event.c */
 int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);

@@ -142,11 +142,16 @@ static void add_misc(struct limit_making *making, const shoal_named_limit_t *lim
     limit_add(making, &file, limit->name, base_format("%" PRId64, limit->value));
 }
 
-int limits_add_named(struct limit_making *making, const shoal_limits_t *limits, struct cgroup_culprit *culprit,
-                     shoal_error_t *err)
+void limit_add_named(struct limit_making *making, const shoal_named_limit_t *limit)
 {
     static void (*const add[])(struct limit_making *, const shoal_named_limit_t *) = {
         [SHOAL_NAMED_HUGETLB] = add_hugetlb, [SHOAL_NAMED_RDMA] = add_rdma, [SHOAL_NAMED_MISC] = add_misc};
+    add[limit->kind](making, limit);
+}
+
+int limits_add_named(struct limit_making *making, const shoal_limits_t *limits, struct cgroup_culprit *culprit,
+                     shoal_error_t *err)
+{
     for (size_t i = 0; i < limits->named_count; i++) {
         const shoal_named_limit_t *limit = &limits->named[i];
         if (!making->root->has[controllers[limit->kind]])
@@ -156,7 +161,7 @@ int limits_add_named(struct limit_making *making, const shoal_limits_t *limits, 
             *culprit = (struct cgroup_culprit){limit->key, &limit->at};
             return code;
         }
-        add[limit->kind](making, limit);
+        limit_add_named(making, limit);
     }
     return 0;
 }

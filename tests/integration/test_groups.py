@@ -131,6 +131,25 @@ def test_a_host_without_controllers(fleet_folder):
     assert ran.returncode == 2 and "fleet.yaml:2:24: x-shoal.groups.w.mem_limit: needs the memory controller" in ran.stderr, ran.stderr
 
 
+@pytest.mark.parametrize("key, words", [
+    ("blkio_config: {weight: 100}", "blkio_config.weight: needs io.weight or io.bfq.weight of cgroup v2, which this host lacks"),
+    ("x-shoal: {rdma: {a: {hca_handle: 1}}}", "x-shoal.rdma.a: needs the rdma controller of cgroup v2, which this host lacks"),
+    ("x-shoal: {misc: {sev: 1}}", "x-shoal.misc.sev: needs the misc controller of cgroup v2, which this host lacks"),
+], ids=["weight", "rdma", "misc"])
+def test_what_a_host_without_controllers_says(fleet, fleet_folder, key, words):
+    if shoal.controllers() & {"io", "rdma", "misc"}:
+        pytest.skip("this host has them")
+    text = "name: demo\nx-shoal: {%s}\nservices:\n" + service("a", extra=f"    {key}\n")
+    file = fleet_folder / "fleet.yaml"
+    file.write_text(text % "pool: 0")
+    ran = shoal.run("preflight", "-f", file)
+    assert ran.returncode == 2 and "services.a." + words in ran.stderr, ran.stderr
+    started = fleet(text % "pool: 0, degrade: true")
+    started.wait_event("start")
+    assert [line for line in started.messages if "not carried out: this host lacks" in line]
+    started.stop()
+
+
 LIMITED = ("name: demo\nx-shoal:\n  budget: {mem_limit: 300m, pids_limit: 200}\n  groups:\n    browsers: {mem_limit: 64m, cpus: 0.5}\n"
            "services:\n")
 

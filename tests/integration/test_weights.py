@@ -178,6 +178,30 @@ def test_more_than_the_host_has(fleet_folder, extra, words):
         assert ran.returncode == 2 and re.search(r"fleet.yaml:\d+:\d+: " + words, ran.stderr), ran.stderr
 
 
+def test_limits_are_metrics(fleet):
+    """Also after a change of them, without anything being read for it."""
+    metrics = pytest.importorskip("test_openmetrics")
+    started, connect = metrics.serve(fleet, text=HEAD + service("a", "sleep 1000", "    cpus: 0.5\n    cpu_shares: 512\n") +
+                                     service("b", "sleep 1000", "    deploy: {replicas: 2}\n"))
+
+    def values():
+        with connect() as client:
+            found = metrics.families(metrics.ask(client, "Accept: application/openmetrics-text;version=1.0.0\r\n")[2])
+        return {family: value for family, rows in found.items() if "_spec_" in family or family.startswith("shoal_container_cpu_burst")
+                for labels, value in rows.items() if ("name", "demo-a-1") in labels}
+    assert values() == {"container_spec_cpu_quota": 50000, "container_spec_cpu_period": 100000,
+                        "container_spec_cpu_shares": 2 + 19 * 262142 // 9999}
+    rewrite(started, HEAD + service("a", "sleep 1000", "    mem_limit: 64m\n    memswap_limit: 96m\n    mem_reservation: 32m\n"
+                                    "    cpu_quota: 40000\n    cpu_period: 80000\n    x-shoal: {cpu_burst: 10ms}\n") +
+            service("b", "sleep 1000", "    deploy: {replicas: 2}\n"))
+    message(started, "reloaded: 1 containers changed, 0 failed")
+    shoal.wait_for(lambda: values() == {
+        "container_spec_cpu_quota": 40000, "container_spec_cpu_period": 80000, "shoal_container_cpu_burst_seconds": 0.01,
+        "container_spec_memory_limit_bytes": 64 << 20, "container_spec_memory_swap_limit_bytes": 32 << 20,
+        "container_spec_memory_reservation_limit_bytes": 32 << 20}, what=lambda: f"the new limits; {values()}")
+    started.stop()
+
+
 def test_quota_and_period(fleet):
     text = HEAD + service("a", "sleep 1000", "    cpu_quota: 30000\n    cpu_period: 60000\n    x-shoal: {cpu_burst: 10ms}\n")
     started = fleet(text + service("b", "sleep 1000", "    cpu_quota: -1\n    cpu_period: 50000\n"))

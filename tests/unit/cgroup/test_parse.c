@@ -140,22 +140,12 @@ static void test_line(void **state)
     }
 }
 
-/* What the OCI runtimes make of Docker's weights. */
-static void test_weight(void **state)
-{
-    (void)state;
-    assert_int_equal(limit_io_weight(10), 1);
-    assert_int_equal(limit_io_weight(100), 910);
-    assert_int_equal(limit_io_weight(500), 4950);
-    assert_int_equal(limit_io_weight(1000), 10000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number),   cmocka_unit_test(test_key),       cmocka_unit_test(test_io),
         cmocka_unit_test(test_pressure), cmocka_unit_test(test_same_list), cmocka_unit_test(test_list_holds),
-        cmocka_unit_test(test_cost),     cmocka_unit_test(test_line),      cmocka_unit_test(test_weight),
+        cmocka_unit_test(test_cost),     cmocka_unit_test(test_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
