@@ -45,6 +45,9 @@ typedef struct shoal_sample {
         uint64_t rbytes, wbytes, rios, wios;
     } io;
     struct {
+        uint64_t current, max, inodes, inodes_max; /* bytes and inodes of its writable layer, where that has a limit */
+    } disk;
+    struct {
         uint64_t rx_bytes, rx_packets, rx_dropped, tx_bytes, tx_packets, tx_dropped; /* as the sandbox sees them */
     } net;
     struct { /* of the limits in force, as numbers; SHOAL_ABSENT: not set, or unlimited. quota to burst: microseconds */

@@ -218,6 +218,24 @@ typedef struct shoal_deadlines {
     uint64_t output_bytes;             /* of a run */
 } shoal_deadlines_t;
 
+/** What sees to x-shoal.disk. */
+typedef enum shoal_disk_via {
+    SHOAL_DISK_AUTO,  /* quota where the file system has it, else loop */
+    SHOAL_DISK_QUOTA, /* a project quota of the file system of the root directory */
+    SHOAL_DISK_LOOP,  /* an ext4 in a sparse file */
+    SHOAL_DISK_TMPFS  /* memory */
+} shoal_disk_via_t;
+
+/** x-shoal.disk, storage_opt: what the writable layer of each container may hold. */
+typedef struct shoal_disk {
+    bool set;
+    uint64_t bytes;
+    uint64_t inodes; /* 0: no limit */
+    shoal_disk_via_t via;
+    const char *key; /* as written: "x-shoal.disk", "storage_opt" */
+    shoal_position_t at;
+} shoal_disk_t;
+
 /** A key of the file that a running fleet cannot change, by what it says. */
 typedef struct shoal_fixed {
     const char *key; /* below the service, or the file: "image", "deploy.replicas" */
@@ -249,6 +267,7 @@ typedef struct shoal_service {
     size_t ulimit_count;
     shoal_ulimit_t *ulimits;
     uint64_t shm_bytes; /* 0: 64 MiB */
+    shoal_disk_t disk;
 
     int group; /* index into shoal_spec.groups; SHOAL_NO_GROUP */
     unsigned replicas;

@@ -52,7 +52,7 @@ int cmd_preflight(const struct cmd_options *options)
     shoal_spec_t *spec = cmd_load(options);
     if (spec == NULL)
         return EXIT_STATUS_USAGE;
-    shoal_supervisor_options_t wanted = {.on_message = on_message};
+    shoal_supervisor_options_t wanted = {.root_dir = options->root_dir, .on_message = on_message};
     shoal_error_t error;
     printf("%-34s %14s %14s %18s  %-6s %s\n", "LIMIT", "NEEDED", "USED", "OF", "", "WHAT, AND WHAT TO DO");
     int code = shoal_preflight(spec, &wanted, on_resource, NULL, &error);

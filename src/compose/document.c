@@ -218,8 +218,10 @@ static void put_schema_key(FILE *out, const struct key *key, unsigned indent)
             (void)fprintf(out, "%*s}}", (int)indent, "");
             return;
         }
-        bool off = is_form(key, "mapping or off");
-        (void)fprintf(out, ", \"type\": %s,\n", off ? "[\"object\", \"string\", \"boolean\"]" : "\"object\"");
+        const char *type = is_form(key, "mapping or off")    ? "[\"object\", \"string\", \"boolean\"]"
+                           : is_form(key, "mapping or size") ? "[\"object\", \"string\", \"integer\"]"
+                                                             : "\"object\"";
+        (void)fprintf(out, ", \"type\": %s,\n", type);
         put_schema_section(out, key->section, indent + 2);
         (void)fprintf(out, "%*s}", (int)indent, "");
         return;
@@ -238,7 +240,7 @@ static void put_schema_key(FILE *out, const struct key *key, unsigned indent)
         (void)fputs(", \"type\": \"array\"", out);
     } else if (is_form(key, "text") || is_form(key, "path")) {
         (void)fputs(", \"type\": \"string\"", out);
-    } else if (is_form(key, "size")) {
+    } else if (is_form(key, "size") || is_form(key, "number or 100k")) {
         (void)fputs(", \"type\": [\"integer\", \"string\"]", out);
     }
     (void)fputs("}", out);

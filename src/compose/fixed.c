@@ -40,6 +40,8 @@ static void add_key(struct list *list, const struct place *at, const struct sect
     if (entry->value->json_only && entry->value->count == 0)
         return; /* it is there for the form's sake */
     struct place inner = place_key(at, entry);
+    if (row->reload == RELOAD_INSIDE && entry->value->kind == NODE_SCALAR)
+        return; /* a short form of what is live, or null: nothing is said */
     bool outermost = before[0] == '\0';
     char *path = NULL;
     if (list->items != NULL || row->reload == RELOAD_INSIDE) {

@@ -257,6 +257,9 @@ READER(read_device_rules);
 
 extern const struct section net_section; /* rates.c */
 READER(read_net);
+extern const struct section disk_section; /* disk.c */
+READER(read_disk);
+READER(read_storage_opt);
 extern const struct section group_section; /* groups.c */
 READER(read_groups_later);
 READER(read_budget);

@@ -38,6 +38,7 @@ static const char *const same[][5] = {
     {"mem_reservation", "deploy.resources.reservations.memory"},
     {"pids_limit", "deploy.resources.limits.pids"},
     {"cpu_shares", "x-shoal.cpu_weight", "x-shoal.cpu_idle"},
+    {"storage_opt.size", "x-shoal.disk"},
 };
 
 static struct node *find_path(struct node *map, const char *path)

@@ -107,26 +107,43 @@ static int exponent_size(const char *text, const char *unit_set, uint64_t *out_b
     return 0;
 }
 
-int value_rate(const char *text, uint64_t *out_bits)
+struct unit {
+    const char *word;
+    uint64_t step;
+};
+
+/* A number and one of the units. */
+static int read_unit(const char *text, const struct unit *units, size_t count, uint64_t *out)
 {
     enum { PLACES = 6 };
-    static const char *const units[] = {"", "bit", "kbit", "mbit", "gbit", "tbit"};
-    static const uint64_t steps[] = {1, 1, 1000, 1000000, 1000000000, 1000000000000};
     uint64_t scaled;
-    const char *unit;
-    int code = decimal_read(text, PLACES, &scaled, &unit);
+    const char *word;
+    int code = decimal_read(text, PLACES, &scaled, &word);
     if (code < 0)
         return code;
-    for (size_t i = 0; i < COUNT(units); i++) {
-        if (strcasecmp(unit, units[i]) != 0)
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(word, units[i].word) != 0)
             continue;
-        unsigned __int128 bits = (unsigned __int128)scaled * steps[i] / 1000000u;
-        if (bits > INT64_MAX)
+        unsigned __int128 value = (unsigned __int128)scaled * units[i].step / 1000000u;
+        if (value > INT64_MAX)
             return -ERANGE;
-        *out_bits = (uint64_t)bits;
+        *out = (uint64_t)value;
         return 0;
     }
     return -EINVAL;
+}
+
+int value_rate(const char *text, uint64_t *out_bits)
+{
+    static const struct unit units[] = {{"", 1},           {"bit", 1},           {"kbit", 1000},
+                                        {"mbit", 1000000}, {"gbit", 1000000000}, {"tbit", 1000000000000}};
+    return read_unit(text, units, COUNT(units), out_bits);
+}
+
+int value_count(const char *text, uint64_t *out)
+{
+    static const struct unit units[] = {{"", 1}, {"k", 1000}, {"m", 1000000}, {"g", 1000000000}};
+    return read_unit(text, units, COUNT(units), out);
 }
 
 int value_size(const char *text, uint64_t *out_bytes)

@@ -199,6 +199,9 @@ int container_open(struct container **out, const struct container_options *optio
     c->image = options->image;
     c->cgroups = options->cgroups;
     c->limits = cgroup_limits_ref(options->limits);
+    c->disk_bounded = options->disk != NULL;
+    if (options->disk != NULL)
+        c->disk = *options->disk;
     c->root_dir = options->root_dir;
     c->hosts_path = options->hosts_path;
     c->data = options->data;
@@ -340,6 +343,26 @@ void container_set_limits(struct container *c, struct cgroup_limits *limits)
     cgroup_limits_unref(old);
 }
 
+void container_set_disk(struct container *c, const struct image_disk *disk)
+{
+    c->disk.bytes = disk->bytes;
+    c->disk.inodes = disk->inodes;
+}
+
+bool container_get_disk(const struct container *c, struct image_disk *out, const char **out_dir)
+{
+    if (!c->disk_bounded || !c->rootfs_made)
+        return false;
+    *out = c->disk;
+    *out_dir = c->dir;
+    return true;
+}
+
+void container_set_disk_use(struct container *c, const struct image_disk_use *use)
+{
+    c->disk_use = *use;
+}
+
 struct cgroup *container_cgroup_in_use(const struct container *c)
 {
     return c->cgroup != NULL && cgroup_serial(c->cgroup) != 0 ? c->cgroup : NULL;
@@ -400,6 +423,7 @@ struct remove_work {
     uv_work_t request;
     struct container *container;
     char *dir; /* owned */
+    bool bounded;
     int result;
     shoal_error_t error;
 };
@@ -430,7 +454,9 @@ static void on_timer_closed(uv_handle_t *handle)
 static void remove_work(uv_work_t *request) /* on a worker thread */
 {
     struct remove_work *work = CONTAINER_OF(request, struct remove_work, request);
-    work->result = image_remove_tree(work->dir, &work->error);
+    work->result = work->bounded ? image_disk_end(work->dir, &work->error) : 0;
+    if (work->result == 0)
+        work->result = image_remove_tree(work->dir, &work->error);
 }
 
 static void on_removed(uv_work_t *request, int status)
@@ -459,7 +485,7 @@ void container_close(struct container *c, void (*cb)(void *data), void *data)
         return;
     struct remove_work *work = calloc(1, sizeof *work);
     if (work != NULL)
-        *work = (struct remove_work){.container = c, .dir = c->dir};
+        *work = (struct remove_work){.container = c, .dir = c->dir, .bounded = c->disk_bounded};
     if (work == NULL || uv_queue_work(c->loop, &work->request, remove_work, on_removed) < 0) {
         free(work);
         container_warn(c, "%s: left behind: out of memory", c->dir);

@@ -89,6 +89,7 @@ struct container_options {
     const struct image *image;
     struct cgroup_root *cgroups;
     struct cgroup_limits *limits; /* a reference is kept */
+    const struct image_disk *disk; /* NULL: its writable layer has no bounds; else copied */
     struct net *net;              /* NULL where no service uses a bridge */
     struct net_stock *stock;      /* NULL: every start makes its own network namespace */
     void *data;                   /* the owner's own pointer, container_get_data() */
@@ -138,6 +139,11 @@ void container_set_backoff(struct container *c, uint64_t delay_usec, unsigned at
 void container_set_limits(struct container *c, struct cgroup_limits *limits);
 /* Of a run that is past the point up to which container_set_limits() reaches it; NULL otherwise. Borrowed. */
 struct cgroup *container_cgroup_in_use(const struct container *c);
+/* The bounds of its writable layer. Set: at the latest when it is made, these are in force. Get: false while there are none;
+ * dir is where, borrowed. */
+void container_set_disk(struct container *c, const struct image_disk *disk);
+bool container_get_disk(const struct container *c, struct image_disk *out, const char **out_dir);
+void container_set_disk_use(struct container *c, const struct image_disk_use *use); /* for its samples */
 /* Publish UPDATE. */
 void container_tell_update(struct container *c, const shoal_change_t *changes, size_t count);
 

@@ -88,6 +88,9 @@ struct container {
     enum container_state state;
     unsigned attempt;
     bool rootfs_made, rootfs_pending; /* pending: a worker makes it */
+    bool disk_bounded;                /* its writable layer */
+    struct image_disk disk;           /* wanted, with what was made of it once rootfs_made */
+    struct image_disk_use disk_use;   /* as last read; bytes_max 0: never */
     struct image_user user;
     struct bind *binds; /* owned: per mount of the service */
 

@@ -13,10 +13,12 @@ struct rootfs_work {
     size_t file_count;
     char *hosts; /* owned: network_mode host has a copy of the host's */
     struct image_user user;
-    struct bind *binds;      /* owned until the stage takes them */
-    struct devices *devices; /* likewise */
+    struct bind *binds;             /* owned until the stage takes them */
+    struct devices *devices;        /* likewise */
+    struct image_disk disk, wanted; /* in force; wanted of late: the container's may change meanwhile */
+    bool made, refused;             /* the tree is there; what is wanted of late is not in force */
     int result;
-    shoal_error_t error;
+    shoal_error_t error, why_refused;
 };
 
 static void free_binds(struct bind *binds, size_t count)
@@ -89,7 +91,9 @@ static void make_rootfs(struct rootfs_work *work)
         work->files[work->file_count++] = (struct image_file){"etc/hosts", work->hosts};
     }
     if (work->result == 0)
-        work->result = image_make_rootfs(c->image, c->dir, c->first_id, work->files, work->file_count, err);
+        work->result = image_make_rootfs(c->image, c->dir, c->first_id, c->disk_bounded ? &work->disk : NULL, work->files,
+                                         work->file_count, err);
+    work->made = work->result == 0;
 }
 
 static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only what does not change during a launch */
@@ -102,13 +106,36 @@ static void rootfs_work(uv_work_t *request) /* on a worker thread; reads only wh
         work->result = devices_make(c->service, c->first_id, true, &work->devices, &work->error);
 }
 
+static void change_bounds(uv_work_t *request) /* on a worker thread: they were changed while it was made */
+{
+    struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
+    shoal_error_t error;
+    work->refused = image_disk_change(&work->wanted, work->container->dir, &error) < 0;
+    if (work->refused)
+        work->why_refused = error;
+    else
+        work->disk = work->wanted;
+}
+
 static void on_rootfs_made(uv_work_t *request, int status)
 {
     struct rootfs_work *work = CONTAINER_OF(request, struct rootfs_work, request);
     struct container *c = work->container;
+    if (work->made && !work->refused && (work->disk.bytes != c->disk.bytes || work->disk.inodes != c->disk.inodes)) {
+        work->wanted = work->disk;
+        work->wanted.bytes = c->disk.bytes;
+        work->wanted.inodes = c->disk.inodes;
+        int code = uv_queue_work(c->loop, request, change_bounds, on_rootfs_made);
+        if (code == 0)
+            return;
+        work->refused = shoal_fail(&work->why_refused, code, "queue work") < 0;
+    }
+    if (work->refused)
+        container_warn(c, "update: %s; it keeps the limits that it had", work->why_refused.text);
     shoal_error_t error = work->error;
     int result = status < 0 ? shoal_fail(&error, status, "worker") : work->result;
-    if (result == 0 && !c->rootfs_made) {
+    if (work->made) { /* whatever came after it */
+        c->disk = work->disk;
         c->user = work->user;
         c->binds = work->binds;
         work->binds = NULL;
@@ -144,6 +171,7 @@ int rootfs_begin(struct container *c, shoal_error_t *err)
         return shoal_fail(err, -ENOMEM, "root file system");
     }
     work->container = c;
+    work->disk = c->disk;
     work->files[work->file_count++] = (struct image_file){"etc/hostname", line};
     work->files[work->file_count++] = (struct image_file){"etc/resolv.conf", c->kit->resolv};
     int code = uv_queue_work(c->loop, &work->request, rootfs_work, on_rootfs_made);

@@ -3,6 +3,17 @@
 
 #include "container/inside.h"
 
+/* As it was last read: that may take its time, and is not done here. */
+static void put_disk(const struct container *c, shoal_sample_t *out)
+{
+    if (c->disk_use.bytes_max == 0)
+        return;
+    out->disk.current = c->disk_use.bytes;
+    out->disk.max = c->disk_use.bytes_max;
+    out->disk.inodes = c->disk_use.inodes;
+    out->disk.inodes_max = c->disk_use.inodes_max; /* UINT64_MAX is SHOAL_ABSENT */
+}
+
 /* Whose sample it is; every counter SHOAL_ABSENT. */
 static void fill(const struct container *c, enum container_state state, shoal_sample_t *out)
 {
@@ -18,6 +29,7 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     out->limit_count = 0;
     out->limits = NULL;
     out->frozen = c->frozen_since_usec != 0;
+    put_disk(c, out);
 }
 
 void sample_read_links(const struct container *c, shoal_sample_t *out)

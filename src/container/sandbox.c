@@ -93,6 +93,18 @@ static void plan_arrival(struct builder *b)
     PLAN_CALL(b->plan, "session keyring", SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0)->tolerate[0] = ENOSYS;
 }
 
+/* A writable layer with a file system of its own: where it lies is for the child to attach it again, below its directory. */
+static const char *plan_disk(struct builder *b)
+{
+    struct container *c = b->c;
+    if (!c->disk_bounded || !image_disk_is_mounted(&c->disk))
+        return "";
+    const char *path = plan_keep(b->plan, "%s/" IMAGE_DISK_MOUNT, c->dir);
+    int gift = add_gift(b, (struct gift){GIFT_MOUNT, AT_FDCWD, path, .what = path});
+    attach(b, gift, IMAGE_DISK_MOUNT, "attach the writable layer");
+    return IMAGE_DISK_MOUNT "/";
+}
+
 static void plan_root(struct builder *b)
 {
     struct container *c = b->c;
@@ -106,7 +118,8 @@ static void plan_root(struct builder *b)
                plan_keep(b->plan, "attach layer %zu of image %s", i, c->service->image.text));
         text_add_format(&options, "%sl%zu", i > 0 ? ":" : "", count - 1 - i); /* overlayfs wants the topmost first */
     }
-    text_add_string(&options, ",upperdir=upper,workdir=work,userxattr");
+    const char *below = plan_disk(b);
+    text_add_format(&options, ",upperdir=%supper,workdir=%swork,userxattr", below, below);
     char *kept = options.failed ? NULL : plan_keep_bytes(b->plan, options.bytes, options.count + 1);
     text_free(&options);
     if (kept == NULL) {

@@ -1,10 +1,12 @@
 /* image: root file systems. It knows directories as layers, the images we build in, what a user name means in an image,
- * and how a container's directory on disk is laid out. It knows nothing of containers, cgroups or networks and mounts
- * nothing: it hands out descriptors and makes directories. It owns ROOT/images, ROOT/containers/ID, ROOT/volumes.
+ * how a container's directory on disk is laid out, and how it is bounded. It knows nothing of containers, cgroups or networks,
+ * hands out descriptors and makes directories, and mounts nothing but the bounded writable layer (disk.c). It owns
+ * ROOT/images, ROOT/containers/ID, ROOT/volumes.
  * Every function here may block on a disk: call it before the loop runs, or from a worker thread. */
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "shoal/error.h"
@@ -43,14 +45,40 @@ struct image_file {
     const char *text;
 };
 
+/* How much a container's writable layer holds, and what sees to it: a value that is copied. */
+struct image_disk {
+    shoal_disk_via_t via; /* not AUTO */
+    uint64_t bytes;
+    uint64_t inodes;  /* 0: no limit of its own */
+    uint32_t project; /* quota: once it is made */
+};
+struct image_disk_use {
+    uint64_t bytes, bytes_max, inodes, inodes_max; /* inodes_max: UINT64_MAX without limit */
+};
+#define IMAGE_DISK_MOUNT "disk" /* below a container's place, where image_disk_is_mounted(): upper and work are in it */
+
+/* What of the ways can be gone in the file system of dir. AUTO is quota, or else loop.
+ * Returns 0, or a negative errno and the reason in err. */
+int image_disk_choose(const char *dir, shoal_disk_via_t wanted, shoal_disk_via_t *out, shoal_error_t *err);
+bool image_disk_is_mounted(const struct image_disk *disk);
+const char *image_disk_word(shoal_disk_via_t via);
+
+/* Of a container's place that image_make_rootfs() has made: let disk's limits be in force (loop: -ENOTSUP), read what is used. */
+int image_disk_change(const struct image_disk *disk, const char *dir, shoal_error_t *err);
+int image_disk_read(const struct image_disk *disk, const char *dir, struct image_disk_use *out, shoal_error_t *err);
+/* Lift its bounds, before its tree is removed; it says itself what they are. Missing is fine. The second: of each place in path. */
+int image_disk_end(const char *dir, shoal_error_t *err);
+int image_disk_end_all(const char *path, shoal_error_t *err);
+
 /* Make dir (absolute; its parents exist) as a container's place on disk, owned by base_id, mode 0711:
  *   l0 .. lN  empty, one per layer: where the child attaches the lower layers (0 is the lowest)
  *   upper, work  for overlayfs, owned by base_id; upper's own mode and the times of a merged "etc" follow the top layer
  *   root      where the overlay is mounted
  * and write files into upper, owned by base_id, 0644, making missing parents as the layers have them.
+ * disk: NULL, or the bounds of upper and work, whose project is filled in.
  * A leftover dir of that name is removed first. On failure nothing stays. */
-int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id, const struct image_file *files,
-                      size_t file_count, shoal_error_t *err);
+int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id, struct image_disk *disk,
+                      const struct image_file *files, size_t file_count, shoal_error_t *err);
 
 /* Remove a tree, never leaving the file system it is on and never following a link. Missing is fine. */
 int image_remove_tree(const char *path, shoal_error_t *err);

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/base.h"
-#include "image/image.h"
+#include "image/disk.h"
 #include "image/layer.h"
 #include "kernel/path.h"
 
@@ -150,11 +150,10 @@ static int fill_upper(const struct image *image, int upper_fd, uid_t base_id, co
     return code;
 }
 
-/* Fill the new directory dir_fd. */
-static int fill(const struct image *image, int dir_fd, uid_t base_id, const struct image_file *files, size_t file_count,
-                shoal_error_t *err)
+/* Fill the new directory dir_fd; the writable layer goes into writable_fd, which may be the same. */
+static int fill(const struct image *image, int dir_fd, int writable_fd, uid_t base_id, const struct image_file *files,
+                size_t file_count, shoal_error_t *err)
 {
-    static const char *const names[] = {"work", "root"};
     struct stat top;
     if (fstat(image->layer_fds[image->layer_count - 1], &top) < 0)
         return shoal_fail(err, -errno, "top layer");
@@ -164,14 +163,16 @@ static int fill(const struct image *image, int dir_fd, uid_t base_id, const stru
         (void)snprintf(name, sizeof name, "l%zu", i);
         code = make_directory(dir_fd, name, 0755, base_id, err);
     }
-    for (size_t i = 0; i < COUNT(names) && code == 0; i++)
-        code = make_directory(dir_fd, names[i], 0755, base_id, err);
     if (code == 0)
-        code = make_directory(dir_fd, "upper", top.st_mode & 07777, base_id, err);
+        code = make_directory(dir_fd, "root", 0755, base_id, err);
+    if (code == 0)
+        code = make_directory(writable_fd, "work", 0755, base_id, err);
+    if (code == 0)
+        code = make_directory(writable_fd, "upper", top.st_mode & 07777, base_id, err);
     if (code < 0)
         return code;
 
-    AUTO_FD upper_fd = path_open(dir_fd, "upper", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    AUTO_FD upper_fd = path_open(writable_fd, "upper", O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (upper_fd < 0)
         return shoal_fail(err, upper_fd, "upper");
     code = fill_upper(image, upper_fd, base_id, files, file_count, err);
@@ -183,8 +184,17 @@ static int fill(const struct image *image, int dir_fd, uid_t base_id, const stru
     return 0;
 }
 
-int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id, const struct image_file *files,
-                      size_t file_count, shoal_error_t *err)
+static int bound_and_fill(const struct image *image, int dir_fd, const char *dir, uid_t base_id, struct image_disk *disk,
+                          const struct image_file *files, size_t file_count, shoal_error_t *err)
+{
+    if (disk == NULL)
+        return fill(image, dir_fd, dir_fd, base_id, files, file_count, err);
+    AUTO_FD writable_fd = disk_begin(disk, dir_fd, dir, base_id, err);
+    return writable_fd < 0 ? writable_fd : fill(image, dir_fd, writable_fd, base_id, files, file_count, err);
+}
+
+int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id, struct image_disk *disk,
+                      const struct image_file *files, size_t file_count, shoal_error_t *err)
 {
     int code = image_remove_tree(dir, err);
     if (code < 0)
@@ -197,10 +207,12 @@ int image_make_rootfs(const struct image *image, const char *dir, uid_t base_id,
     else if (fchown(dir_fd, base_id, base_id) < 0 || fchmod(dir_fd, 0711) < 0)
         code = shoal_fail(err, -errno, "%s: owner and mode", dir);
     else {
-        code = fill(image, dir_fd, base_id, files, file_count, err);
+        code = bound_and_fill(image, dir_fd, dir, base_id, disk, files, file_count, err);
         if (code < 0)
             (void)shoal_within(err, "%s", dir);
     }
+    if (code < 0 && disk != NULL)
+        (void)image_disk_end(dir, NULL);
     if (code < 0)
         (void)image_remove_tree(dir, NULL);
     return code;

@@ -81,6 +81,12 @@ static const struct counter io_counters[] = {
     SAMPLE(io, rios),
     SAMPLE(io, wios),
 };
+static const struct counter disk_counters[] = {
+    SAMPLE(disk, current),
+    SAMPLE(disk, max),
+    SAMPLE(disk, inodes),
+    SAMPLE(disk, inodes_max),
+};
 static const struct counter net_counters[] = {
     SAMPLE(net, rx_bytes), SAMPLE(net, rx_packets), SAMPLE(net, rx_dropped),
     SAMPLE(net, tx_bytes), SAMPLE(net, tx_packets), SAMPLE(net, tx_dropped),
@@ -402,6 +408,7 @@ void ndjson_sample(struct text *out, const shoal_sample_t *sample)
     put_memory(&json, sample);
     put_object(&json, "pids", sample, pids_counters, COUNT(pids_counters));
     put_object(&json, "io", sample, io_counters, COUNT(io_counters));
+    put_object(&json, "disk", sample, disk_counters, COUNT(disk_counters));
     put_object(&json, "net", sample, net_counters, COUNT(net_counters));
     put_limits(&json, sample);
     put_pressure(&json, sample);

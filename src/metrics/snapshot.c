@@ -49,6 +49,10 @@ static const struct field {
     FIELD(COUNTER, io.wbytes),
     FIELD(COUNTER, io.rios),
     FIELD(COUNTER, io.wios),
+    FIELD(LASTING, disk.current),
+    FIELD(LASTING, disk.max),
+    FIELD(LASTING, disk.inodes),
+    FIELD(LASTING, disk.inodes_max),
     FIELD(COUNTER, net.rx_bytes),
     FIELD(COUNTER, net.rx_packets),
     FIELD(COUNTER, net.rx_dropped),
@@ -195,6 +199,13 @@ static struct snapshot_row *grow(struct snapshot *snapshot, struct snapshot_row 
 static struct snapshot_row *add_row(struct snapshot *snapshot)
 {
     return grow(snapshot, &snapshot->rows, &snapshot->count, &snapshot->room);
+}
+
+static void put_free_inodes(struct snapshot_row *row)
+{
+    uint64_t used = row->sample.disk.inodes, limit = row->sample.disk.inodes_max;
+    bool known = used != SHOAL_ABSENT && limit != SHOAL_ABSENT;
+    row->free_inodes = !known ? SHOAL_ABSENT : limit > used ? limit - used : 0;
 }
 
 static void put_working_set(struct snapshot_row *row)
@@ -404,6 +415,7 @@ static void put_row(const struct tally *tally, struct entry *entry, struct snaps
         *field_of(&row->sample, i) = value;
     }
     put_working_set(row);
+    put_free_inodes(row);
     shoal_pressure_line_t *lines[3] = {&row->sample.pressure.cpu, &row->sample.pressure.memory,
                                        &row->sample.pressure.io};
     for (size_t i = 0; i < COUNT(lines); i++) {

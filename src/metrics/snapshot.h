@@ -23,6 +23,7 @@ struct snapshot_row {
     uint64_t start_usec;        /* of its last run; SHOAL_ABSENT: it never ran */
     uint64_t restarts, ooms;    /* events of that name */
     uint64_t working_set_bytes; /* what the kernel could hardly take back: current less inactive_file */
+    uint64_t free_inodes;       /* of its writable layer, where they are limited */
     shoal_sample_t sample;      /* counters of all runs; gauges are absent when it does not run. Its texts are NULL */
 };
 

@@ -290,7 +290,8 @@ static void on_pump(uv_timer_t *timer)
             (void)uv_timer_start(&s->pump, on_pump, 1, 0);
         else if (s->open_members == 0)
             finish(s);
-    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL && s->controls.first == NULL && s->reload == NULL) {
+    } else if (s->phase == PHASE_ENDED && s->close_cb != NULL && s->controls.first == NULL && s->reload == NULL &&
+               !s->reading_disks) {
         s->phase = PHASE_CLOSING;
         supervisor_close_parts(s);
     }
@@ -522,6 +523,7 @@ static int open_member(struct member *member, shoal_error_t *err)
         .image = s->groups[member->service].image,
         .cgroups = s->cgroups,
         .limits = s->groups[member->service].limits,
+        .disk = s->groups[member->service].disk.via != SHOAL_DISK_AUTO ? &s->groups[member->service].disk : NULL,
         .net = s->net,
         .stock = s->stock,
         .hosts_path = hosts_path(s->hosts, member->service),

@@ -80,6 +80,7 @@ struct group {
     struct image *image;          /* owned */
     const shoal_limits_t *said;   /* of the newest spec */
     struct cgroup_limits *limits; /* a reference: the same, as the kernel takes them */
+    struct image_disk disk;       /* of the newest spec; via AUTO: its writable layers have no bounds */
     struct start_line lines[START_KIND_COUNT];
 };
 
@@ -174,6 +175,7 @@ struct shoal_supervisor {
 
     struct culprits *culprits;
     struct reload *reload; /* under way; NULL none */
+    bool reading_disks;    /* a worker does */
     struct stalls *stalls; /* NULL: no such rules */
     bool no_device_lists;  /* this host takes no program that restricts devices */
     bool no_pressure;      /* this host cannot carry out x-shoal.pressure, and the file says to go on without */
@@ -231,6 +233,11 @@ int check_limits(shoal_supervisor_t *s, shoal_resource_cb cb, void *data, shoal_
 int check_commands(shoal_supervisor_t *s, shoal_error_t *err);
 int check_rates(shoal_supervisor_t *s, shoal_error_t *err);
 int check_oom_scores(shoal_supervisor_t *s, shoal_error_t *err);
+
+/* disk.c: bounds of writable layers. check: of spec; out: NULL, or one per service, via AUTO where nothing is carried out. read:
+ * what every container uses, by a worker; cb: from the loop, when that is known. Returns false when there is nothing to read. */
+int check_disks(shoal_supervisor_t *s, const shoal_spec_t *spec, struct image_disk *out, shoal_error_t *err);
+bool disks_read(shoal_supervisor_t *s, void (*cb)(shoal_supervisor_t *s));
 
 /* order.c: who may start, who has to end first */
 void order_release(shoal_supervisor_t *s); /* queue every service whose dependencies are met */

@@ -37,6 +37,8 @@ int shoal_preflight(const shoal_spec_t *spec, const shoal_supervisor_options_t *
         code = code < 0 ? code : rates;
         int scores = check_oom_scores(s, code == 0 ? err : &more);
         code = code < 0 ? code : scores;
+        int disks = check_disks(s, spec, NULL, code == 0 ? err : &more);
+        code = code < 0 ? code : disks;
         int limits = check_limits(s, cb, data, code == 0 ? err : &more);
         code = code < 0 ? code : limits;
     }

@@ -107,10 +107,21 @@ static void on_slice(uv_timer_t *timer)
         finish(s);
 }
 
+static void begin_slices(shoal_supervisor_t *s)
+{
+    on_slice(&s->sample_timer);
+}
+
+static void read_disks(shoal_supervisor_t *s)
+{
+    if (!disks_read(s, begin_slices))
+        begin_slices(s);
+}
+
 static void on_links_read(void *data, int status)
 {
     (void)status; /* what was not read is what it was in the round before */
-    on_slice(&((shoal_supervisor_t *)data)->sample_timer);
+    read_disks(data);
 }
 
 int shoal_supervisor_sample(shoal_supervisor_t *s)
@@ -121,6 +132,6 @@ int shoal_supervisor_sample(shoal_supervisor_t *s)
     s->sample_next = 0;
     cgroup_root_begin_round(s->cgroups);
     if (s->net == NULL || net_read_stats(s->net, on_links_read, s) < 0)
-        on_slice(&s->sample_timer);
+        read_disks(s);
     return 0;
 }

@@ -132,7 +132,9 @@ static int clear_leftovers(shoal_supervisor_t *s, shoal_error_t *err)
     AUTO_FREE char *path = base_format("%s/containers/%s", s->root_dir, s->spec->project);
     if (path == NULL)
         return shoal_fail(err, -ENOMEM, "containers");
-    code = image_remove_tree(path, err);
+    code = image_disk_end_all(path, err);
+    if (code == 0)
+        code = image_remove_tree(path, err);
     return code < 0 ? code : image_make_directories(path, 0700, err);
 }
 
@@ -239,6 +241,17 @@ static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
     return code;
 }
 
+static int open_disks(shoal_supervisor_t *s, shoal_error_t *err)
+{
+    AUTO_FREE struct image_disk *disks = calloc(s->spec->service_count + 1, sizeof *disks);
+    if (disks == NULL)
+        return shoal_fail(err, -ENOMEM, "disks");
+    int code = check_disks(s, s->spec, disks, err);
+    for (size_t i = 0; i < s->spec->service_count; i++)
+        s->groups[i].disk = disks[i];
+    return code;
+}
+
 static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
 {
     int code = check_commands(s, err);
@@ -258,6 +271,8 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
         code = check_rates(s, err);
     if (code == 0)
         code = check_oom_scores(s, err);
+    if (code == 0)
+        code = open_disks(s, err);
     if (code == 0) /* behind the leftovers: what they held is free again */
         code = check_limits(s, NULL, NULL, err);
     if (code == 0)

@@ -306,7 +306,7 @@ static void test_rootfs(void **state)
         {"etc/hostname", "web-1\n"}, {"etc/deep/one", "1"}, {"etc/deep/two", ""}, {"fresh/file", "x"}, {"top", "t"}};
     for (int round = 0; round < 2; round++) { /* the second time over the rests of the first */
         mode_t mask = umask(round ? 0 : 077);
-        int code = image_make_rootfs(image, at("c"), BASE, files, COUNT(files), &err);
+        int code = image_make_rootfs(image, at("c"), BASE, NULL, files, COUNT(files), &err);
         (void)umask(mask);
         if (code < 0)
             fail_msg("%s", err.text);
@@ -365,7 +365,7 @@ static void test_rootfs_failures(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[200] = "";
         const struct image_file file = {rows[i].path, "x"};
-        assert_int_equal(image_make_rootfs(image, at("c"), BASE, &file, 1, &err), rows[i].code);
+        assert_int_equal(image_make_rootfs(image, at("c"), BASE, NULL, &file, 1, &err), rows[i].code);
         if (rows[i].error) {
             (void)snprintf(text, sizeof text, "%s: %s", at("c"), rows[i].error);
             assert_string_equal(err.text, text);
@@ -373,9 +373,9 @@ static void test_rootfs_failures(void **state)
         assert_int_equal(access(at("c"), F_OK), rows[i].code == 0 ? 0 : -1); /* on failure nothing stays */
     }
     const struct image_file twice[] = {{"x", "1"}, {"x", "2"}};
-    assert_int_equal(image_make_rootfs(image, at("c"), BASE, twice, 2, &err), -EEXIST);
+    assert_int_equal(image_make_rootfs(image, at("c"), BASE, NULL, twice, 2, &err), -EEXIST);
     assert_int_equal(access(at("c"), F_OK), -1);
-    assert_int_equal(image_make_rootfs(image, at("no/such/c"), BASE, NULL, 0, &err), -ENOENT);
+    assert_int_equal(image_make_rootfs(image, at("no/such/c"), BASE, NULL, NULL, 0, &err), -ENOENT);
     image_free(image);
 }
 
@@ -389,7 +389,7 @@ static void test_rootfs_mounts(void **state)
     struct image *image = NULL;
     assert_int_equal(open_busybox(&image, &err), 0);
     static const struct image_file files[] = {{"etc/hostname", "web-1\n"}};
-    assert_int_equal(image_make_rootfs(image, at("c"), 0, files, 1, &err), 0);
+    assert_int_equal(image_make_rootfs(image, at("c"), 0, NULL, files, 1, &err), 0);
     pid_t pid = fork();
     if (pid == 0) {
         char options[1600], made[300];
