@@ -79,7 +79,7 @@ static void read_disk_via(struct load *load, const struct place *at, const struc
 
 static const struct key disk_keys[] = {
     {"size", .reload = RELOAD_LIVE, .read = read_disk_size, .needed = true, .form = "size",
-     .doc = "From 1m to 16t. What is written beyond it fails, inside alone."},
+     .doc = "From 1m to 16t. A write beyond it fails, inside alone: with ENOSPC, or EDQUOT by a project quota of ext4."},
     {"inodes", .reload = RELOAD_LIVE, .read = read_disk_inodes, .form = "number or 100k",
      .doc = "Files, directories and links, in steps of 1000: 50000, 100k, 1.5m. Default: as many as the file system has."},
     {"via", .read = read_disk_via, .form = "text",
@@ -97,6 +97,10 @@ void read_disk(struct load *load, const struct place *at, const struct key *key,
 {
     shoal_service_t *service = object;
     shoal_disk_t disk = {0};
+    if (node_is_null(value) || value->kind == NODE_LIST) {
+        load_error(load, at, "takes a size, or a mapping with size");
+        return;
+    }
     if (value->kind == NODE_SCALAR) {
         if (!take_bytes(load, at, value, &disk.bytes))
             return;

@@ -2,6 +2,7 @@
  *   SHOAL_FAULT=stage:NAME   the launch stage of that name fails with EIO
  *   SHOAL_FAULT=step:N       the child's step N fails with EIO; a warning tells how many there are when N is beyond the last
  *   SHOAL_FAULT=step:N,late  and the parent sends nothing before the child has ended
+ *   SHOAL_FAULT=point:NAME   see base/fault.h
  * In every other build these are constants. */
 #ifndef CONTAINER_FAULT_H
 #define CONTAINER_FAULT_H

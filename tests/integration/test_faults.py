@@ -5,7 +5,9 @@ import re
 
 import pytest
 
+import disk
 import shoal
+from disk import quota_folder  # noqa: F401 -- a fixture
 
 TEXT = """\
 name: demo
@@ -55,6 +57,19 @@ def test_the_childs_own_words_go_before_what_its_parent_sees(fleet, network):
     died = started.wait_event("die", container="demo-web-1", timeout=20)
     assert re.fullmatch(r"demo-web-1: start: .+: Input/output error", died["error"]), died
     started.wait()
+
+
+@pytest.mark.parametrize("via, point", [("tmpfs", "make"), ("tmpfs", "mount"), ("loop", "make"), ("loop", "attach"),
+                                        ("loop", "mount"), ("quota", "project"), ("quota", "limit")])
+def test_bounds_of_the_writable_layer(request, fleet, via, point):
+    folder = request.getfixturevalue("quota_folder") if via == "quota" else None
+    disk.need(via)
+    text = TEXT.replace("    init: true\n", f"    init: true\n    x-shoal: {{disk: {{size: 4m, via: {via}}}}}\n")
+    started = fleet(text, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": f"point:disk-{point}"}, folder=folder)
+    died = started.wait_event("die", container="demo-web-1", timeout=20)
+    assert re.fullmatch(rf"demo-web-1: rootfs: /.+: x-shoal.disk via {via}: injected: Input/output error", died["error"])
+    assert started.wait().returncode == 1
+    disk.nothing_left(started)
 
 
 def step_count(fleet):

@@ -54,6 +54,24 @@ static void sizes(void **state)
     }
 }
 
+static void counts(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+        uint64_t count;
+    } rows[] = {{"0", 0, 0},           {"50000", 0, 50000},  {"100k", 0, 100000},
+                {"1.5M", 0, 1500000},  {"2g", 0, 2000000000}, {"", -EINVAL, 0},
+                {"k", -EINVAL, 0},     {"-1", -EINVAL, 0},   {"1kk", -EINVAL, 0},
+                {"1 000", -EINVAL, 0}, {"0x10", -EINVAL, 0}, {"99999999999g", -ERANGE, 0}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        uint64_t count = 0;
+        assert_int_equal(value_count(rows[i].text, &count), rows[i].code);
+        assert_int_equal(count, rows[i].count);
+    }
+}
+
 static void durations(void **state)
 {
     static const struct {
@@ -304,7 +322,7 @@ static void plain_scalars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),    cmocka_unit_test(durations), cmocka_unit_test(integers),
+        cmocka_unit_test(sizes),    cmocka_unit_test(counts), cmocka_unit_test(durations), cmocka_unit_test(integers),
         cmocka_unit_test(decimals), cmocka_unit_test(words),     cmocka_unit_test(lists_and_addresses),
         cmocka_unit_test(split),    cmocka_unit_test(paths),     cmocka_unit_test(plain_scalars),
     };

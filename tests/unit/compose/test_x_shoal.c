@@ -69,6 +69,45 @@ static void limits_and_rules(void **state)
     free(findings);
 }
 
+static void disks(void **state)
+{
+    (void)state;
+    char *findings = NULL;
+    shoal_spec_t *spec = load_text(
+        "x-shoal: {profiles: {small: {x-shoal: {disk: {size: 8m, via: tmpfs}}}}}\n"
+        "services:\n"
+        "  a: {image: builtin:busybox, x-shoal: {disk: {size: 1g, inodes: 100k, via: quota}}}\n"
+        "  b: {image: builtin:busybox, x-shoal: {disk: 1g}, storage_opt: {size: 1024m}}\n"
+        "  c: {image: builtin:busybox, storage_opt: {size: 2G}}\n"
+        "  d: {image: builtin:busybox, x-shoal: {profile: small}}\n"
+        "  e: {image: builtin:busybox, storage_opt: {size: 2G}, x-shoal: {profile: small}}\n"
+        "  f: {image: builtin:busybox}\n",
+        &findings);
+    assert_string_equal(findings, "");
+    assert_non_null(spec);
+    static const shoal_disk_t wanted[] = {
+        {.set = true, .bytes = 1 << 30, .inodes = 100000, .via = SHOAL_DISK_QUOTA},
+        {.set = true, .bytes = 1 << 30},
+        {.set = true, .bytes = UINT64_C(2) << 30},
+        {.set = true, .bytes = 8 << 20, .via = SHOAL_DISK_TMPFS},
+        {.set = true, .bytes = UINT64_C(2) << 30},
+        {.set = false},
+    };
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        const shoal_disk_t *disk = &spec->services[i].disk;
+        assert_int_equal(disk->set, wanted[i].set);
+        assert_int_equal(disk->bytes, wanted[i].bytes);
+        assert_int_equal(disk->inodes, wanted[i].inodes);
+        assert_int_equal(disk->via, wanted[i].via);
+        for (size_t k = 0; k < spec->services[i].fixed_count; k++) /* its numbers can change while it runs */
+            assert_true(strstr(spec->services[i].fixed[k].key, "disk") == NULL ||
+                        strcmp(spec->services[i].fixed[k].key, "x-shoal.disk.via") == 0);
+    }
+    assert_int_equal(spec->services[0].disk.at.line, 3);
+    shoal_spec_free(spec);
+    free(findings);
+}
+
 static void profiles(void **state)
 {
     (void)state;
@@ -204,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values),   cmocka_unit_test(errors), cmocka_unit_test(limits_and_rules),
-        cmocka_unit_test(profiles), cmocka_unit_test(rates),  cmocka_unit_test(groups)};
+        cmocka_unit_test(profiles), cmocka_unit_test(rates),  cmocka_unit_test(groups),
+        cmocka_unit_test(disks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
