@@ -186,7 +186,7 @@ static int run_mkfs(const char *const *argv, shoal_error_t *err)
         used += (size_t)more;
     while (read(said, rest, sizeof rest) > 0)
         ; /* it shall not die of a full pipe */
-    int status;
+    int status = -1;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

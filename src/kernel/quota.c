@@ -52,17 +52,6 @@ int quota_get_project(int dir_fd, uint32_t *out)
     return 0;
 }
 
-int quota_set_limits(int fd, uint32_t project, uint64_t bytes, uint64_t inodes, shoal_error_t *err)
-{
-    struct if_dqblk block = {
-        .dqb_bhardlimit = bytes / QIF_DQBLKSIZE + (bytes % QIF_DQBLKSIZE > 0),
-        .dqb_ihardlimit = inodes,
-        .dqb_valid = QIF_LIMITS,
-    };
-    int code = control(fd, Q_SETQUOTA, project, &block);
-    return code < 0 ? shoal_fail(err, code, "set the quota of project %u", project) : 0;
-}
-
 int quota_read(int fd, uint32_t project, struct quota *out, shoal_error_t *err)
 {
     struct if_dqblk block = {0};
@@ -76,4 +65,22 @@ int quota_read(int fd, uint32_t project, struct quota *out, shoal_error_t *err)
         .inodes_max = block.dqb_ihardlimit,
     };
     return 0;
+}
+
+int quota_set_limits(int fd, uint32_t project, uint64_t bytes, uint64_t inodes, shoal_error_t *err)
+{
+    struct if_dqblk block = {
+        .dqb_bhardlimit = bytes / QIF_DQBLKSIZE + (bytes % QIF_DQBLKSIZE > 0),
+        .dqb_ihardlimit = inodes,
+        .dqb_valid = QIF_LIMITS,
+    };
+    int code = control(fd, Q_SETQUOTA, project, &block);
+    if (code < 0)
+        return shoal_fail(err, code, "set the quota of project %u", project);
+    struct quota now;
+    code = quota_read(fd, project, &now, err);
+    if (code == 0 && (now.bytes_max != block.dqb_bhardlimit * QIF_DQBLKSIZE || now.inodes_max != inodes))
+        code = shoal_refuse(err, -EIO, "project %u is held to %llu bytes and %llu inodes, which is not what was set", project,
+                            (unsigned long long)now.bytes_max, (unsigned long long)now.inodes_max);
+    return code;
 }

@@ -22,7 +22,7 @@ int quota_set_project(int dir_fd, uint32_t project, shoal_error_t *err);
 /* Returns 0 and the project of the directory, 0 when it is of none or its file system has no projects; or a negative errno. */
 int quota_get_project(int dir_fd, uint32_t *out);
 
-/* Bytes are rounded up to whole KiB; 0 is no limit. Needs CAP_SYS_ADMIN in the initial user namespace. */
+/* Bytes are rounded up to whole KiB; 0 is no limit. Read back. Needs CAP_SYS_ADMIN in the initial user namespace. */
 int quota_set_limits(int fd, uint32_t project, uint64_t bytes, uint64_t inodes, shoal_error_t *err);
 
 /* All 0 for a project that the file system has never heard of. */

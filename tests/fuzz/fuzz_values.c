@@ -83,6 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         abort();
     (void)value_bool(text, &flag);
     (void)value_size(text, &large);
+    if (value_count(text, &large) == 0 && large > INT64_MAX)
+        abort();
     (void)duration_parse_ms(text, &large);
     (void)value_cpu_list(text);
     (void)value_is_ip(text);
