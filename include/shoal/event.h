@@ -85,7 +85,7 @@ typedef struct shoal_death {
 
 /** One limit of an UPDATE, as the kernel takes it. */
 typedef struct shoal_change {
-    const char *name;      /* the cgroup's file, and what in it: "memory.max", "io.max 8:0"; "disk.max", "disk.inodes_max" */
+    const char *name; /* the cgroup's file, and what in it: "memory.max", "io.max 8:0"; "disk.max", "disk.inodes_max" */
     const char *from, *to; /* "max" where there is no limit */
 } shoal_change_t;
 

@@ -5,8 +5,8 @@
 #include "compose/keys.h"
 #include "compose/values.h"
 
-enum { BYTES_LEAST = 1 << 20, INODES_LEAST = 64 };     /* room for what a sandbox has in it at its first start */
-#define BYTES_MOST (UINT64_C(1) << 44)                 /* the longest file of an ext4 */
+enum { BYTES_LEAST = 1 << 20, INODES_LEAST = 64 }; /* room for what a sandbox has in it at its first start */
+#define BYTES_MOST (UINT64_C(1) << 44)             /* the longest file of an ext4 */
 #define INODES_MOST UINT64_C(4294967295)
 
 static bool take_bytes(struct load *load, const struct place *at, const struct node *value, uint64_t *out)
@@ -79,9 +79,11 @@ static void read_disk_via(struct load *load, const struct place *at, const struc
 
 static const struct key disk_keys[] = {
     {"size", .reload = RELOAD_LIVE, .read = read_disk_size, .needed = true, .form = "size",
-     .doc = "From 1m to 16t. A write beyond it fails, inside alone: with ENOSPC, or EDQUOT by a project quota of ext4."},
+     .doc =
+         "From 1m to 16t. A write beyond it fails, inside alone: with ENOSPC, or EDQUOT by a project quota of ext4."},
     {"inodes", .reload = RELOAD_LIVE, .read = read_disk_inodes, .form = "number or 100k",
-     .doc = "Files, directories and links, in steps of 1000: 50000, 100k, 1.5m. Default: as many as the file system has."},
+     .doc =
+         "Files, directories and links, in steps of 1000: 50000, 100k, 1.5m. Default: as many as the file system has."},
     {"via", .read = read_disk_via, .form = "text",
      .doc = "*quota*: a project quota of the file system of the root directory (ext4 or xfs, mounted with prjquota). "
             "*loop*: an ext4 of its own in a sparse file, which takes a part of _size_ for itself and keeps its size "
@@ -97,7 +99,7 @@ void read_disk(struct load *load, const struct place *at, const struct key *key,
 {
     shoal_service_t *service = object;
     shoal_disk_t disk = {0};
-    if (node_is_null(value) || value->kind == NODE_LIST) {
+    if (value->kind == NODE_LIST) {
         load_error(load, at, "takes a size, or a mapping with size");
         return;
     }

@@ -15,9 +15,9 @@ int value_bool(const char *text, bool *out);           /* true, false; and yes, 
 int value_go_bool(const char *text, bool *out);        /* 1 t T TRUE true True 0 f F FALSE false False alone */
 int value_size(const char *text, uint64_t *out_bytes); /* 64, 64b, 1.5g, 10kb, 2GiB; steps of 1024 */
 int value_rate(const char *text,
-               uint64_t *out_bits);   /* bits a second: 10mbit, 2.5gbit; steps of 1000. -EINVAL, -ERANGE */
+               uint64_t *out_bits);               /* bits a second: 10mbit, 2.5gbit; steps of 1000. -EINVAL, -ERANGE */
 int value_count(const char *text, uint64_t *out); /* 50000, 100k, 1.5m; steps of 1000 */
-int value_cpu_list(const char *text); /* 0-3,7 */
+int value_cpu_list(const char *text);             /* 0-3,7 */
 int value_address(const char *text, uint32_t *out); /* IPv4, host byte order */
 int value_subnet(const char *text, uint32_t *out, unsigned *out_prefix);
 int value_mode(const char *text, uint32_t *out); /* octal: 1777 */

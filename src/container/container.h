@@ -88,12 +88,12 @@ struct container_options {
     const char *root_dir; /* ROOT: containers, logs, volumes */
     const struct image *image;
     struct cgroup_root *cgroups;
-    struct cgroup_limits *limits; /* a reference is kept */
+    struct cgroup_limits *limits;  /* a reference is kept */
     const struct image_disk *disk; /* NULL: its writable layer has no bounds; else copied */
-    struct net *net;              /* NULL where no service uses a bridge */
-    struct net_stock *stock;      /* NULL: every start makes its own network namespace */
-    void *data;                   /* the owner's own pointer, container_get_data() */
-    const char *hosts_path;       /* file that is /etc/hosts inside; NULL with network_mode host */
+    struct net *net;               /* NULL where no service uses a bridge */
+    struct net_stock *stock;       /* NULL: every start makes its own network namespace */
+    void *data;                    /* the owner's own pointer, container_get_data() */
+    const char *hosts_path;        /* file that is /etc/hosts inside; NULL with network_mode host */
 };
 
 /* Make the record: name, id, addresses. Publishes CREATE and one CONNECT per network. */

@@ -91,8 +91,8 @@ static void make_rootfs(struct rootfs_work *work)
         work->files[work->file_count++] = (struct image_file){"etc/hosts", work->hosts};
     }
     if (work->result == 0)
-        work->result = image_make_rootfs(c->image, c->dir, c->first_id, c->disk_bounded ? &work->disk : NULL, work->files,
-                                         work->file_count, err);
+        work->result = image_make_rootfs(c->image, c->dir, c->first_id, c->disk_bounded ? &work->disk : NULL,
+                                         work->files, work->file_count, err);
     work->made = work->result == 0;
 }
 

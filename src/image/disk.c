@@ -47,10 +47,11 @@ static int look_for_quota(const char *dir, shoal_error_t *err)
         return shoal_fail(err, -errno, "open %s", dir);
     int code = quota_look(fd, err);
     if (code == -ENOTSUP)
-        return shoal_refuse(err, code,
-                            "the file system of %s has no project quotas; mount it with prjquota (ext4: after tune2fs -O "
-                            "quota,project)",
-                            dir);
+        return shoal_refuse(
+            err, code,
+            "the file system of %s has no project quotas; mount it with prjquota (ext4: after tune2fs -O "
+            "quota,project)",
+            dir);
     return code < 0 ? shoal_within(err, "%s", dir) : 0;
 }
 
@@ -204,8 +205,8 @@ static int make_loop(const struct image_disk *disk, const char *dir, shoal_error
     if (fd < 0 || ftruncate(fd, (off_t)disk->bytes) < 0)
         return shoal_fail(err, -errno, "make %s", file);
     struct number inodes = number_of(disk->inodes);
-    const char *argv[16] = {find_mkfs(), "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode",
-                            "-E", "nodiscard,lazy_itable_init=1"};
+    const char *argv[16] = {
+        find_mkfs(), "-q", "-F", "-m", "0", "-O", "^has_journal,^resize_inode", "-E", "nodiscard,lazy_itable_init=1"};
     size_t count = 9;
     if (disk->inodes > 0) {
         argv[count++] = "-N";

@@ -184,8 +184,9 @@ static int fill(const struct image *image, int dir_fd, int writable_fd, uid_t ba
     return 0;
 }
 
-static int bound_and_fill(const struct image *image, int dir_fd, const char *dir, uid_t base_id, struct image_disk *disk,
-                          const struct image_file *files, size_t file_count, shoal_error_t *err)
+static int bound_and_fill(const struct image *image, int dir_fd, const char *dir, uid_t base_id,
+                          struct image_disk *disk, const struct image_file *files, size_t file_count,
+                          shoal_error_t *err)
 {
     if (disk == NULL)
         return fill(image, dir_fd, dir_fd, base_id, files, file_count, err);

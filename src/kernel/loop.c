@@ -24,8 +24,7 @@ int loop_attach(int file_fd, char out[LOOP_PATH], shoal_error_t *err)
         if (fd < 0)
             return shoal_fail(err, -errno, "open %s", out);
         /* Direct: what is written is not in the page cache twice. */
-        struct loop_config config = {.fd = (unsigned)file_fd,
-                                     .info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO};
+        struct loop_config config = {.fd = (unsigned)file_fd, .info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO};
         if (ioctl(fd, LOOP_CONFIGURE, &config) == 0)
             return take_fd(&fd);
         if (errno != EBUSY) /* somebody else was faster */

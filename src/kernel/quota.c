@@ -80,7 +80,7 @@ int quota_set_limits(int fd, uint32_t project, uint64_t bytes, uint64_t inodes, 
     struct quota now;
     code = quota_read(fd, project, &now, err);
     if (code == 0 && (now.bytes_max != block.dqb_bhardlimit * QIF_DQBLKSIZE || now.inodes_max != inodes))
-        code = shoal_refuse(err, -EIO, "project %u is held to %llu bytes and %llu inodes, which is not what was set", project,
-                            (unsigned long long)now.bytes_max, (unsigned long long)now.inodes_max);
+        code = shoal_refuse(err, -EIO, "project %u is held to %llu bytes and %llu inodes, which is not what was set",
+                            project, (unsigned long long)now.bytes_max, (unsigned long long)now.inodes_max);
     return code;
 }

@@ -123,7 +123,8 @@ struct disk_round {
     struct item items[];
 };
 
-static void read_all(uv_work_t *request) /* on a worker thread: the kernel may have to read what is used from the disk */
+static void read_all(
+    uv_work_t *request) /* on a worker thread: the kernel may have to read what is used from the disk */
 {
     struct disk_round *round = CONTAINER_OF(request, struct disk_round, request);
     for (size_t i = 0; i < round->count; i++) {

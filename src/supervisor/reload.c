@@ -351,7 +351,8 @@ int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, sho
     struct cgroup_limits **limits = calloc(spec->service_count + 1, sizeof(struct cgroup_limits *));
     AUTO_FREE struct image_disk *disks = calloc(spec->service_count + 1, sizeof *disks);
     struct reload *reload = calloc(1, sizeof *reload);
-    int code = order == NULL || limits == NULL || disks == NULL || reload == NULL ? shoal_fail(err, -ENOMEM, "reload") : 0;
+    int code = order == NULL || limits == NULL || disks == NULL || reload == NULL ? shoal_fail(err, -ENOMEM, "reload")
+                                                                                  : 0;
     if (code == 0)
         code = compare(s, spec, order, err);
     if (code == 0 && (check_controllers(s, spec, limits, err) < 0 || check_disks(s, spec, disks, err) < 0))

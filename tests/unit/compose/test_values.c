@@ -60,10 +60,9 @@ static void counts(void **state)
         const char *text;
         int code;
         uint64_t count;
-    } rows[] = {{"0", 0, 0},           {"50000", 0, 50000},  {"100k", 0, 100000},
-                {"1.5M", 0, 1500000},  {"2g", 0, 2000000000}, {"", -EINVAL, 0},
-                {"k", -EINVAL, 0},     {"-1", -EINVAL, 0},   {"1kk", -EINVAL, 0},
-                {"1 000", -EINVAL, 0}, {"0x10", -EINVAL, 0}, {"99999999999g", -ERANGE, 0}};
+    } rows[] = {{"0", 0, 0},           {"50000", 0, 50000},   {"100k", 0, 100000},  {"1.5M", 0, 1500000},
+                {"2g", 0, 2000000000}, {"", -EINVAL, 0},      {"k", -EINVAL, 0},    {"-1", -EINVAL, 0},
+                {"1kk", -EINVAL, 0},   {"1 000", -EINVAL, 0}, {"0x10", -EINVAL, 0}, {"99999999999g", -ERANGE, 0}};
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         uint64_t count = 0;
@@ -322,9 +321,16 @@ static void plain_scalars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sizes),    cmocka_unit_test(counts), cmocka_unit_test(durations), cmocka_unit_test(integers),
-        cmocka_unit_test(decimals), cmocka_unit_test(words),     cmocka_unit_test(lists_and_addresses),
-        cmocka_unit_test(split),    cmocka_unit_test(paths),     cmocka_unit_test(plain_scalars),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(counts),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(integers),
+        cmocka_unit_test(decimals),
+        cmocka_unit_test(words),
+        cmocka_unit_test(lists_and_addresses),
+        cmocka_unit_test(split),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(plain_scalars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
