@@ -72,12 +72,13 @@ SHOAL_API void shoal_supervisor_stop(shoal_supervisor_t *s, int at_once);
 /** What a reload came to. */
 typedef struct shoal_reload {
     size_t changed; /* running containers whose limits were changed: each gave an UPDATE */
-    size_t failed;  /* running containers that keep what they had; on_message said which and why */
+    size_t groups;  /* groups, and the project for its budget: the same */
+    size_t failed;  /* running containers and groups that keep what they had; on_message said which and why */
 } shoal_reload_t;
 typedef void (*shoal_reload_cb)(shoal_supervisor_t *s, void *data, const shoal_reload_t *outcome);
 
 /** Change the limits of a fleet that runs, without a restart: what differs between spec and what is in force is written to the
- *  containers' cgroups and read back. Those that do not run get it at their next start.
+ *  cgroups of groups and containers and read back. Those that do not run get it at their next start.
  *  spec: borrowed until the next reload that returns 0, or the end of the supervisor. It names the same services and differs in
  *  limits alone.  cb: once, from the loop, when all have been asked; may be NULL.
  *  Returns 0 under way; nothing is changed: -ENOTSUP something else differs or the host lacks what it needs (on_message

@@ -63,7 +63,10 @@ static void on_reloaded(shoal_supervisor_t *supervisor, void *data, const shoal_
 {
     (void)supervisor;
     struct reloading *r = data;
-    AUTO_FREE char *line = base_format("reloaded: %zu containers changed, %zu failed", outcome->changed,
+    char groups[48] = "";
+    if (outcome->groups > 0)
+        (void)snprintf(groups, sizeof groups, "%zu groups and ", outcome->groups);
+    AUTO_FREE char *line = base_format("reloaded: %s%zu containers changed, %zu failed", groups, outcome->changed,
                                        outcome->failed);
     if (line != NULL)
         say(r, line);

@@ -83,9 +83,9 @@ static const struct key fleet_x_keys[] = {
     {"pool", .read = read_pool, .min = 0, .max = 64, .form = "number",
      .doc = "Network namespaces with their link that are kept ready, for each network, 0 to 64. Default: twice "
             "starts_in_flight, and no more than there are sandboxes on it."},
-    {"groups", .read = read_groups_later, .section = &group_section, .form = "mapping of names",
+    {"groups", .reload = RELOAD_LIVE, .read = read_groups_later, .section = &group_section, .form = "mapping of names",
      .doc = "Groups of services with limits of their own, by path: _browsers_, _important/containers_."},
-    {"budget", .read = read_budget, .section = &group_section, .form = "mapping",
+    {"budget", .reload = RELOAD_LIVE, .read = read_budget, .section = &group_section, .form = "mapping",
      .doc = "What all sandboxes of the project may use together."},
     {"profiles", .reload = RELOAD_LIVE, .read = read_profiles, .section = &profile_section, .form = "mapping of names",
      .doc = "Sets of limits by name, for services that say *x-shoal.profile*."},

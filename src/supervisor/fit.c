@@ -13,20 +13,20 @@ struct owner {
     const shoal_limits_t *limits;
 };
 
-enum { NO_SERVICE = -1 };
-
-static void each_owner(const shoal_spec_t *spec, void (*fn)(void *data, const struct owner *owner, int service),
+/* index: as in check_controllers(). */
+static void each_owner(const shoal_spec_t *spec, void (*fn)(void *data, const struct owner *owner, size_t index),
                        void *data)
 {
     static const shoal_position_t nowhere;
-    fn(data, &(struct owner){"x-shoal.", "budget", &nowhere, &spec->budget}, NO_SERVICE);
-    for (size_t i = 0; i < spec->group_count; i++) {
+    size_t services = spec->service_count, groups = spec->group_count;
+    fn(data, &(struct owner){"x-shoal.", "budget", &nowhere, &spec->budget}, services + groups);
+    for (size_t i = 0; i < groups; i++) {
         const shoal_group_t *group = &spec->groups[i];
-        fn(data, &(struct owner){"x-shoal.groups.", group->name, &group->at, &group->limits}, NO_SERVICE);
+        fn(data, &(struct owner){"x-shoal.groups.", group->name, &group->at, &group->limits}, services + i);
     }
-    for (size_t i = 0; i < spec->service_count; i++) {
+    for (size_t i = 0; i < services; i++) {
         const shoal_service_t *service = &spec->services[i];
-        fn(data, &(struct owner){"services.", service->name, &service->at, &service->limits}, (int)i);
+        fn(data, &(struct owner){"services.", service->name, &service->at, &service->limits}, i);
     }
 }
 
@@ -49,9 +49,9 @@ static void add_need(struct need *need, const struct owner *owner, const char *k
     }
 }
 
-static void collect(void *data, const struct owner *owner, int service)
+static void collect(void *data, const struct owner *owner, size_t index)
 {
-    (void)service;
+    (void)index;
     struct need *needs = data;
     const shoal_limits_t *limits = owner->limits;
     for (int kind = 0; kind < SHOAL_LIMIT_COUNT; kind++)
@@ -115,7 +115,8 @@ static int check_needs(shoal_supervisor_t *s, const struct need needs[CGROUP_NEE
 
 struct fitting {
     shoal_supervisor_t *boss;
-    struct cgroup_limits **out;  /* per service; NULL: it is only asked whether they can be made */
+    const shoal_spec_t *spec;
+    struct cgroup_limits **out;  /* NULL: it is only asked whether they can be made */
     long cpus;                   /* that we may run on */
     char cpuset[512], mems[512]; /* that sandboxes may have */
     int code;
@@ -176,7 +177,7 @@ static void check_weights(struct fitting *fitting, const struct owner *owner)
 static const struct cgroup_limit_defaults defaults = {.pids = 4096, .oom_group = true};
 
 /* As the kernel takes them, which asks the host for everything that they name. */
-static void fit(void *data, const struct owner *owner, int service)
+static void fit(void *data, const struct owner *owner, size_t index)
 {
     struct fitting *fitting = data;
     check_cpus(fitting, owner);
@@ -187,13 +188,13 @@ static void fit(void *data, const struct owner *owner, int service)
     struct cgroup_culprit culprit = {"", owner->at};
     shoal_error_t error;
     int result = cgroup_limits_new(&limits, fitting->boss->cgroups, owner->limits,
-                                   service != NO_SERVICE ? &defaults : NULL, &culprit, &error);
+                                   index < fitting->spec->service_count ? &defaults : NULL, &culprit, &error);
     if (result < 0)
         refuse(fitting, owner, culprit.key, culprit.at, error.text);
     if (result == -ENOMEM)
         fitting->code = -ENOMEM;
-    if (service != NO_SERVICE && fitting->out != NULL)
-        fitting->out[service] = limits;
+    if (fitting->out != NULL)
+        fitting->out[index] = limits;
     else
         cgroup_limits_unref(limits);
 }
@@ -218,7 +219,7 @@ int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cg
     if (code == 0) {
         warn_of_defaults(s);
         warn_of_weight(s, &needs[CGROUP_IO_WEIGHT]);
-        struct fitting fitting = {.boss = s, .out = out_limits};
+        struct fitting fitting = {.boss = s, .spec = spec, .out = out_limits};
         cpu_set_t own;
         fitting.cpus = sched_getaffinity(0, sizeof own, &own) == 0 ? CPU_COUNT(&own) : sysconf(_SC_NPROCESSORS_ONLN);
         if (cgroup_root_has(s->cgroups, CGROUP_CPUSET)) {

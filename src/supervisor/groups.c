@@ -13,43 +13,27 @@ static bool has_any(const shoal_limits_t *limits)
     return any;
 }
 
-static int make_one(shoal_supervisor_t *s, size_t index, shoal_error_t *err)
+int groups_open(shoal_supervisor_t *s, struct cgroup_limits *const *limits, shoal_error_t *err)
 {
-    const shoal_group_t *group = &s->spec->groups[index];
-    struct cgroup_limits *limits = NULL;
-    int code = cgroup_limits_new(&limits, s->cgroups, &group->limits, NULL, NULL, err);
-    if (code < 0)
-        return shoal_within(err, "group %s", group->name);
-    code = cgroup_make_group(s->cgroups, group->name, limits, &s->tree.groups[index], err);
-    cgroup_limits_unref(limits);
-    return code;
-}
-
-int groups_open(shoal_supervisor_t *s, shoal_error_t *err)
-{
-    s->tree.groups = calloc(s->spec->group_count + 1, sizeof(struct cgroup *));
+    size_t count = s->spec->group_count;
+    s->tree.groups = calloc(count + 1, sizeof(struct cgroup *));
     if (s->tree.groups == NULL)
         return shoal_fail(err, -ENOMEM, "groups");
     int code = 0;
-    if (has_any(&s->spec->budget)) {
-        struct cgroup_limits *limits = NULL;
-        code = cgroup_limits_new(&limits, s->cgroups, &s->spec->budget, NULL, NULL, err);
-        if (code == 0)
-            code = cgroup_limit_project(s->cgroups, limits, &s->tree.project, err);
-        cgroup_limits_unref(limits);
-    }
-    for (size_t i = 0; i < s->spec->group_count && code == 0; i++)
-        code = make_one(s, i, err);
+    if (has_any(&s->spec->budget))
+        code = cgroup_limit_project(s->cgroups, limits[count], &s->tree.project, err);
+    for (size_t i = 0; i < count && code == 0; i++)
+        code = cgroup_make_group(s->cgroups, s->spec->groups[i].name, limits[i], &s->tree.groups[i], err);
     return code;
 }
 
-bool groups_share_memory(const shoal_supervisor_t *s)
+bool groups_share_memory(const shoal_supervisor_t *s, const shoal_spec_t *spec)
 {
     if (!cgroup_root_has(s->cgroups, CGROUP_MEMORY))
         return false;
-    bool any = s->spec->budget.items[SHOAL_LIMIT_MEMORY].set;
-    for (size_t i = 0; i < s->spec->group_count; i++)
-        any |= s->spec->groups[i].limits.items[SHOAL_LIMIT_MEMORY].set;
+    bool any = spec->budget.items[SHOAL_LIMIT_MEMORY].set;
+    for (size_t i = 0; i < spec->group_count; i++)
+        any |= spec->groups[i].limits.items[SHOAL_LIMIT_MEMORY].set;
     return any;
 }
 

@@ -127,11 +127,25 @@ struct cgroup_tree {
     struct cgroup **groups; /* owned; per group of the spec */
     struct cgroup *project; /* NULL: no budget */
 };
-int groups_open(shoal_supervisor_t *s, shoal_error_t *err); /* parents first, each with its limits */
+/* Parents first, each with its limits; those of the budget are behind those of the groups. */
+int groups_open(shoal_supervisor_t *s, struct cgroup_limits *const *limits, shoal_error_t *err);
 void groups_close(shoal_supervisor_t *s);
 void groups_sample(shoal_supervisor_t *s); /* a record of each, to whoever listens */
 /* A child before execve can be in a cgroup whose memory.max others may run into. */
-bool groups_share_memory(const shoal_supervisor_t *s);
+bool groups_share_memory(const shoal_supervisor_t *s, const shoal_spec_t *spec);
+/* reload_groups.c: their limits, and those of the budget, change while the fleet runs. */
+typedef void (*difference_fn)(void *data, const shoal_position_t *at, const char *where, const char *key,
+                              const char *what);
+/* Each difference that a reload cannot make. */
+void groups_compare(const shoal_supervisor_t *s, const shoal_spec_t *new, difference_fn tell, void *data);
+struct group_changes;
+/* limits: of new's groups, behind them the budget's. NULL: out of memory. They are written on a worker thread, and in force and
+ * told, or said to have failed, at their end. */
+struct group_changes *group_changes_new(shoal_supervisor_t *s, const shoal_spec_t *new,
+                                        struct cgroup_limits *const *limits);
+void group_changes_write(struct group_changes *changes);
+void group_changes_end(struct group_changes *changes, shoal_reload_t *outcome); /* freed with it */
+void group_changes_free(struct group_changes *changes);
 bool groups_contains(const shoal_spec_t *spec, int outer, int group); /* it, or further in */
 
 struct shoal_supervisor {
@@ -224,7 +238,8 @@ struct supervisor_place {
 struct supervisor_place supervisor_place(const shoal_position_t *at);
 
 /* fit.c, check.c: what the fleet asks, held against the host. Each finding is a message; err sums up. */
-/* Of spec. out_limits: NULL, or room for a reference per service, which is the caller's also on failure; NULL none. */
+/* Of spec. out_limits: NULL, or zeroed room for a reference per service, then per group, then for the budget; they are the
+ * caller's also on failure. */
 int check_controllers(shoal_supervisor_t *s, const shoal_spec_t *spec, struct cgroup_limits **out_limits,
                       shoal_error_t *err);
 int check_pressure(shoal_supervisor_t *s, shoal_error_t *err);

@@ -23,7 +23,8 @@ struct item {
 
 struct reload {
     shoal_supervisor_t *boss;
-    size_t next; /* member */
+    struct group_changes *groups; /* owned, until they are made: they go first */
+    size_t next;                  /* member */
     struct item items[BATCH];
     size_t count;
     uv_work_t work;
@@ -39,9 +40,10 @@ struct comparison {
     size_t count;
 };
 
-static void tell_difference(struct comparison *comparison, const shoal_position_t *at, const char *where,
-                            const char *key, const char *what)
+static void tell_difference(void *data, const shoal_position_t *at, const char *where, const char *key,
+                            const char *what)
 {
+    struct comparison *comparison = data;
     if (comparison->count++ >= DIFFERENCES_TOLD)
         return;
     char place[300] = "";
@@ -126,6 +128,7 @@ static int compare(shoal_supervisor_t *s, const shoal_spec_t *new, size_t *order
         if (find_service(old, new->services[i].name, i) == old->service_count)
             tell_difference(&comparison, &new->services[i].at, "services.", new->services[i].name,
                             "is new; a reload changes limits alone");
+    groups_compare(s, new, tell_difference, &comparison);
     if (comparison.count == 0)
         return 0;
     return shoal_refuse(err, -ENOTSUP, "%zu key%s cannot be changed while the fleet runs; nothing was changed",
@@ -334,10 +337,19 @@ static void take_over(shoal_supervisor_t *s, const shoal_spec_t *new, const size
     }
 }
 
-/* Whoever asked is told from the loop, not from inside the call. */
-static void on_begin(uv_work_t *request)
+/* Also where there is nothing to write: whoever asked is told from the loop, not from inside the call. */
+static void write_groups(uv_work_t *request) /* on a worker thread */
 {
-    (void)request;
+    group_changes_write(CONTAINER_OF(request, struct reload, work)->groups);
+}
+
+static void on_groups_written(uv_work_t *request, int status)
+{
+    (void)status; /* nobody cancels it */
+    struct reload *reload = CONTAINER_OF(request, struct reload, work);
+    group_changes_end(reload->groups, &reload->outcome);
+    reload->groups = NULL;
+    next_batch(reload);
 }
 
 int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, shoal_reload_cb cb, void *data,
@@ -348,7 +360,8 @@ int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, sho
     if (s->reload != NULL)
         return shoal_refuse(err, -EALREADY, "a reload is under way");
     AUTO_FREE size_t *order = calloc(s->spec->service_count + 1, sizeof *order);
-    struct cgroup_limits **limits = calloc(spec->service_count + 1, sizeof(struct cgroup_limits *));
+    size_t services = spec->service_count, all = services + spec->group_count + 1;
+    struct cgroup_limits **limits = calloc(all, sizeof(struct cgroup_limits *));
     AUTO_FREE struct image_disk *disks = calloc(spec->service_count + 1, sizeof *disks);
     struct reload *reload = calloc(1, sizeof *reload);
     int code = order == NULL || limits == NULL || disks == NULL || reload == NULL ? shoal_fail(err, -ENOMEM, "reload")
@@ -359,7 +372,12 @@ int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, sho
         code = shoal_refuse(err, -ENOTSUP, "the host lacks what the fleet needs; nothing was changed");
     if (code == 0) {
         *reload = (struct reload){.boss = s, .cb = cb, .data = data};
-        code = uv_queue_work(s->loop, &reload->work, on_begin, on_worked);
+        reload->groups = group_changes_new(s, spec, limits + services);
+        if (reload->groups == NULL)
+            code = shoal_fail(err, -ENOMEM, "reload");
+    }
+    if (code == 0) {
+        code = uv_queue_work(s->loop, &reload->work, write_groups, on_groups_written);
         if (code < 0)
             (void)shoal_fail(err, code, "queue work");
     }
@@ -369,8 +387,10 @@ int shoal_supervisor_reload(shoal_supervisor_t *s, const shoal_spec_t *spec, sho
         resources_change(s->resources);
         reload = NULL;
     }
+    if (reload != NULL)
+        group_changes_free(reload->groups);
     free(reload);
-    for (size_t i = 0; limits != NULL && i < spec->service_count; i++)
+    for (size_t i = 0; limits != NULL && i < all; i++)
         cgroup_limits_unref(limits[i]);
     free(limits);
     return code;

@@ -227,16 +227,22 @@ static int make_members(shoal_supervisor_t *s, shoal_error_t *err)
     return 0;
 }
 
+/* Also the groups, which get theirs at once. */
 static int make_limits(shoal_supervisor_t *s, shoal_error_t *err)
 {
-    struct cgroup_limits **limits = calloc(s->spec->service_count + 1, sizeof(struct cgroup_limits *));
+    size_t services = s->spec->service_count, all = services + s->spec->group_count + 1;
+    struct cgroup_limits **limits = calloc(all, sizeof(struct cgroup_limits *));
     if (limits == NULL)
         return shoal_fail(err, -ENOMEM, "limits");
     int code = check_controllers(s, s->spec, limits, err);
-    for (size_t i = 0; i < s->spec->service_count; i++) {
+    for (size_t i = 0; i < services; i++) {
         s->groups[i].limits = limits[i];
         s->groups[i].said = &s->spec->services[i].limits;
     }
+    if (code == 0)
+        code = groups_open(s, limits + services, err);
+    for (size_t i = services; i < all; i++)
+        cgroup_limits_unref(limits[i]);
     free(limits);
     return code;
 }
@@ -262,8 +268,6 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
     if (code == 0)
         code = make_limits(s, err);
     if (code == 0)
-        code = groups_open(s, err);
-    if (code == 0)
         code = check_devices(s, false, err);
     if (code == 0)
         code = check_pressure(s, err);
@@ -288,7 +292,7 @@ static int open_parts(shoal_supervisor_t *s, shoal_error_t *err)
             .starts_in_flight = s->in_flight_max,
             .descriptors = s->options.descriptors,
             .no_pressure = s->no_pressure,
-            .guard = groups_share_memory(s),
+            .guard = groups_share_memory(s, s->spec),
             .no_device_lists = s->no_device_lists,
         };
         code = sandbox_kit_open(&s->kit, &kit, err);

@@ -51,6 +51,17 @@ def test_what_is_gone_is_refused(fleet):
     started.stop()
 
 
+def test_the_tree_of_groups_stays(fleet):
+    text = "name: demo\nx-shoal: {degrade: true, groups: {%s: {}}}\nservices:\n"
+    started = fleet(text % "g" + SLEEPER)
+    started.wait_event("start")
+    rewrite(started, text % "h" + SLEEPER)
+    message(started, "x-shoal.groups.g: is gone, but is there; a reload changes limits alone")
+    message(started, "x-shoal.groups.h: is new; a reload changes limits alone")
+    message(started, "not reloaded: 2 keys cannot be changed")
+    started.stop()
+
+
 def test_a_bad_file_changes_nothing(fleet):
     started = fleet(HEAD + SLEEPER)
     pid = started.wait_event("start")["pid"]
@@ -134,4 +145,56 @@ def test_who_waits_gets_it_at_the_start(fleet):
     started.wait_event("start", count=2, timeout=30)
     started.wait_record("container", check=lambda r: r["state"] == "exited" and "memory" in r and (
         r["pids"].get("max"), r["memory"].get("max")) == (22, 32 << 20))
+    started.stop()
+
+
+@pytest.mark.needs_controllers
+def test_groups_and_the_budget_change_in_place(fleet):
+    text = "name: demo\nx-shoal: {pool: 0, groups: {g: {%s}, g/h: {%s}}%s}\nservices:\n"
+    member = SLEEPER + "    x-shoal: {group: g/h}\n"
+    started = fleet(text % ("mem_limit: 128m", "", "") + member)
+    pid = started.wait_event("start")["pid"]
+    rewrite(started, text % ("mem_limit: 96m, cpu_quota: 50000, x-shoal: {memory_high: 64m}", "pids_limit: 77", ", budget: {pids_limit: 99}") + member)
+    message(started, "reloaded: 3 groups and 0 containers changed, 0 failed")
+    inner = os.path.dirname(started.cgroup_of("demo-a-1"))
+
+    def value(path, file):
+        with open(f"{path}/{file}") as text:
+            return text.read().strip()
+    group = os.path.dirname(inner)
+    assert [value(group, f) for f in ("memory.max", "memory.high", "cpu.max")] == [str(96 << 20), str(64 << 20), "50000 100000"]
+    assert value(inner, "pids.max") == "77" and value(os.path.dirname(group), "pids.max") == "99"
+    updates = {u["group"]: u["changes"] for u in started.events("update")}
+    assert updates == {
+        "g": {"memory.max": {"from": str(128 << 20), "to": str(96 << 20)}, "memory.high": {"from": "max", "to": str(64 << 20)},
+              "cpu.max": {"from": "max 100000", "to": "50000 100000"}},
+        "g/h": {"pids.max": {"from": "max", "to": "77"}}, "/": {"pids.max": {"from": "max", "to": "99"}}}
+    rewrite(started, text % ("mem_limit: 128m", "", "") + member)
+    message(started, "reloaded: 3 groups and 0 containers changed, 0 failed", 2)
+    assert value(group, "memory.max") == str(128 << 20) and value(os.path.dirname(group), "pids.max") == "max"
+    os.kill(pid, 0)
+    started.stop()
+
+
+@pytest.mark.needs_controllers
+def test_the_first_shared_limit_on_memory_is_refused(fleet):
+    text = "name: demo\nx-shoal: {groups: {g: {%s}}}\nservices:\n"
+    started = fleet(text % "" + SLEEPER)
+    started.wait_event("start")
+    rewrite(started, text % "mem_limit: 64m" + SLEEPER)
+    message(started, "compose.yaml:2:24: x-shoal.groups.g.mem_limit: is the first limit on memory that sandboxes share")
+    started.stop()
+
+
+@pytest.mark.needs_controllers
+def test_a_group_that_uses_more_keeps_its_limit(fleet):
+    text = "name: demo\nx-shoal: {groups: {g: {mem_limit: %s}}}\nservices:\n"
+    member = service("a", "dd if=/dev/zero of=/dev/shm/f bs=1M count=40; echo ready; sleep 1000", "    x-shoal: {group: g}\n")
+    started = fleet(text % "128m" + member, "--logs")
+    message(started, "ready")
+    rewrite(started, text % "16m" + member)
+    message(started, "reloaded: 0 containers changed, 1 failed")
+    assert "Device or resource busy" in message(started, "group g: update: memory.max: write '16777216'")
+    with open(os.path.dirname(started.cgroup_of("demo-a-1")) + "/memory.max") as limit:
+        assert limit.read().strip() == str(128 << 20)
     started.stop()
