@@ -1,7 +1,7 @@
 """devices and device_cgroup_rules: which nodes a sandbox has, whose they are, and what the kernel lets it do with them.
 
-Nodes are made here where a test needs one of a certain owner or mode; their numbers are those of /dev/net/tun and
-/dev/loop-control, which can be opened without harm and are in nobody's default list."""
+Nodes are made here where a test needs one of a certain owner or mode; their numbers are those of /dev/fuse and
+/dev/hwrng (which opens to read alone): they can be opened without harm and are in nobody's default list."""
 import ctypes
 import os
 import re
@@ -14,11 +14,13 @@ import pytest
 import shoal
 from test_sandbox import output_of
 
-TUN, LOOP_CONTROL = (10, 200), (10, 237)
+FUSE, HWRNG = (10, 229), (10, 183)
+pytestmark = pytest.mark.skipif(not os.path.exists("/dev/fuse") or not os.path.exists("/dev/hwrng"),
+                                reason="this machine has no /dev/fuse or no /dev/hwrng")
 TRY = "t() { (eval \"exec 3$1$2\") 2>&1 && echo \"ok $1$2\"; }; "  # t '<' /dev/x: what opening it says
 
 
-def node(path, numbers=TUN, mode=0o666, uid=0, gid=0, kind=stat.S_IFCHR):
+def node(path, numbers=FUSE, mode=0o666, uid=0, gid=0, kind=stat.S_IFCHR):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     os.mknod(path, kind | mode, os.makedev(*numbers))
     os.chmod(path, mode)
@@ -46,37 +48,37 @@ def a_readable_device():
 
 def test_a_device_given_to_read_can_be_read_and_not_written(fleet):
     lines, _ = lines_of(fleet, "head -c 4 /dev/in | wc -c; t '<' /dev/in; t '<>' /dev/in; t '>>' /dev/in; "
-                               "ls -l /dev | grep -c ' in$'; t '<' /dev/net/tun; t '<>' /dev/net/tun",
-                        f"    devices: ['{a_readable_device()}:/dev/in:r', '/dev/net/tun:/dev/net/tun:rw']\n")
+                               "ls -l /dev | grep -c ' in$'; t '<' /dev/fuse; t '<>' /dev/fuse",
+                        f"    devices: ['{a_readable_device()}:/dev/in:r', '/dev/fuse:/dev/fuse:rw']\n")
     assert lines == ["4", "ok </dev/in", "/dev/in: Operation not permitted", "/dev/in: Operation not permitted", "1",
-                     "ok </dev/net/tun", "ok <>/dev/net/tun"]
+                     "ok </dev/fuse", "ok <>/dev/fuse"]
 
 
 def test_a_device_of_a_volume_is_refused_unless_a_rule_allows_it(fleet, fleet_folder):
-    node(f"{fleet_folder}/nodes/tun")
-    node(f"{fleet_folder}/nodes/loop", LOOP_CONTROL)
+    node(f"{fleet_folder}/nodes/fuse")
+    node(f"{fleet_folder}/nodes/hwrng", HWRNG)
     node(f"{fleet_folder}/nodes/null", (1, 3))
     volume = f"    volumes: ['{fleet_folder}/nodes:/hostdev']\n"
-    script = "for d in tun loop null; do t '<' /hostdev/$d; done; t '>' /hostdev/tun"
+    script = "for d in fuse hwrng null; do t '<' /hostdev/$d; done; t '>' /hostdev/fuse"
     refused = "/hostdev/{}: Operation not permitted".format
     lines, _ = lines_of(fleet, script, volume)
-    assert lines == [refused("tun"), refused("loop"), "ok </hostdev/null", refused("tun")]
-    lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['c 10:200 r']\n")
-    assert lines == ["ok </hostdev/tun", refused("loop"), "ok </hostdev/null", refused("tun")]
-    lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['c 10:* r', 'a 10:200 w']\n")
-    assert lines == ["ok </hostdev/tun", "ok </hostdev/loop", "ok </hostdev/null", "ok >/hostdev/tun"]
+    assert lines == [refused("fuse"), refused("hwrng"), "ok </hostdev/null", refused("fuse")]
+    lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['c 10:229 r']\n")
+    assert lines == ["ok </hostdev/fuse", refused("hwrng"), "ok </hostdev/null", refused("fuse")]
+    lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['c 10:* r', 'a 10:229 w']\n")
+    assert lines == ["ok </hostdev/fuse", "ok </hostdev/hwrng", "ok </hostdev/null", "ok >/hostdev/fuse"]
     lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['a *:* rwm']\n")
-    assert lines == ["ok </hostdev/tun", "ok </hostdev/loop", "ok </hostdev/null", "ok >/hostdev/tun"]
+    assert lines == ["ok </hostdev/fuse", "ok </hostdev/hwrng", "ok </hostdev/null", "ok >/hostdev/fuse"]
     lines, _ = lines_of(fleet, script, volume + "    device_cgroup_rules: ['b *:* rwm']\n")
-    assert lines == [refused("tun"), refused("loop"), "ok </hostdev/null", refused("tun")]
+    assert lines == [refused("fuse"), refused("hwrng"), "ok </hostdev/null", refused("fuse")]
 
 
 def test_the_rest_of_dev_is_as_without_devices(fleet):
     script = ("ls /dev | tr '\\n' ' '; echo; for d in null zero full random urandom; do t '<' /dev/$d; t '>' /dev/$d; done; "
-              "t '<>' /dev/ptmx; touch /dev/x; mount | grep -c ' /dev/shm type tmpfs'; stat -c '%u:%g %a' /dev /dev/null; echo x > /dev/null && echo null")
-    own, _ = lines_of(fleet, script, "    devices: [/dev/net/tun]\n")
+              "t '<>' /dev/ptmx; touch /dev/x; mount | grep -c ' /dev/shm type tmpfs'; stat -c %a /dev /dev/null; echo x > /dev/null && echo null")
+    own, _ = lines_of(fleet, script, "    devices: [/dev/fuse]\n")
     template, _ = lines_of(fleet, script, "")
-    assert own[0].replace("net ", "") == template[0]
+    assert own[0].replace("fuse ", "") == template[0]
     assert own[1:] == template[1:]
     assert "ok <>/dev/ptmx" in own and "/dev/x: Read-only file system" not in own and own[-1] == "null"
 
@@ -98,7 +100,7 @@ def test_nodes_keep_mode_owner_and_group_by_number(fleet, fleet_folder):
 def test_a_directory_stands_for_its_devices_and_a_link_for_its_target(fleet, fleet_folder):
     top = f"{fleet_folder}/nodes"
     node(f"{top}/a")
-    node(f"{top}/sub/deeper/b", LOOP_CONTROL)
+    node(f"{top}/sub/deeper/b", HWRNG)
     os.symlink("a", f"{top}/link")
     os.symlink(top, f"{fleet_folder}/also")
     with open(f"{top}/sub/file", "w") as out:
@@ -111,24 +113,30 @@ def test_a_directory_stands_for_its_devices_and_a_link_for_its_target(fleet, fle
 
 def test_all_of_dev(fleet):
     """What the sandbox has of its own stays: its terminals, its shared memory, its standard streams."""
-    lines, _ = lines_of(fleet, "test -c /dev/net/tun && echo tun; readlink /dev/stdin; readlink /dev/ptmx; ls /dev/pts; t '<' /dev/net/tun; t '<>' /dev/ptmx",
+    lines, _ = lines_of(fleet, "test -c /dev/fuse && echo fuse; readlink /dev/stdin; readlink /dev/ptmx; ls /dev/pts; t '<' /dev/fuse; t '<>' /dev/ptmx",
                         "    devices: ['/dev:/dev:r']\n")
-    assert lines == ["tun", "/proc/self/fd/0", "pts/ptmx", "ptmx", "ok </dev/net/tun", "ok <>/dev/ptmx"]
+    assert lines == ["fuse", "/proc/self/fd/0", "pts/ptmx", "ptmx", "ok </dev/fuse", "ok <>/dev/ptmx"]
 
 
 def test_a_place_outside_of_dev(fleet):
-    lines, _ = lines_of(fleet, "t '<' /opt/some/where/tun; t '<' /srv/loop; ls /dev | tr '\\n' ' '; echo; touch /opt/x; grep -c ' /dev ' /proc/mounts",
-                        "    read_only: true\n    devices: ['/dev/net/tun:/opt/some/where/tun', '/dev/loop-control:/srv/loop']\n")
-    assert lines == ["ok </opt/some/where/tun", "ok </srv/loop",
+    lines, _ = lines_of(fleet, "t '<' /opt/some/where/fuse; t '<' /srv/hwrng; ls /dev | tr '\\n' ' '; echo; touch /opt/x; grep -c ' /dev ' /proc/mounts",
+                        "    read_only: true\n    devices: ['/dev/fuse:/opt/some/where/fuse', '/dev/hwrng:/srv/hwrng']\n")
+    assert lines == ["ok </opt/some/where/fuse", "ok </srv/hwrng",
                      "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ", "1"]
 
 
-def test_a_tunnel_and_a_file_system_of_ones_own(fleet):
+def test_a_tunnel_of_ones_own(fleet, fleet_folder):
+    path = node(f"{fleet_folder}/nodes/tun", (10, 200))
+    try:
+        os.close(os.open(path, os.O_RDWR))  # loads the module where it is one
+    except OSError as error:
+        pytest.skip(f"this kernel has no tun: {error.strerror}")
     lines, _ = lines_of(fleet, "tunctl -t t0 -f /dev/net/tun; test -d /sys/class/net/t0 && echo there",
-                        "    cap_add: [NET_ADMIN]\n    devices: [/dev/net/tun]\n")
+                        f"    cap_add: [NET_ADMIN]\n    devices: ['{path}:/dev/net/tun']\n")
     assert lines == ["t0", "there"]
-    if not os.path.exists("/dev/fuse"):
-        pytest.skip("this machine has no /dev/fuse")
+
+
+def test_a_file_system_of_ones_own(fleet):
     lines, _ = lines_of(fleet, "exec 3<>/dev/fuse; mkdir /m; mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 me /m; grep -o 'me /m fuse' /proc/mounts",
                         "    cap_add: [SYS_ADMIN]\n    devices: [/dev/fuse]\n")
     assert lines == ["me /m fuse"]
@@ -157,20 +165,20 @@ services:
 
 
 def test_in_a_group_and_with_a_network(fleet, fleet_folder):
-    node(f"{fleet_folder}/nodes/tun")
+    node(f"{fleet_folder}/nodes/fuse")
     text = f"""\
 name: demo
 x-shoal: {{degrade: true, groups: {{important/ones: {{}}}}}}
 services:
   web:
     image: builtin:busybox
-    command: [sh, -c, '(exec 3</dev/net/tun) && echo own; (exec 3</hostdev/tun) && echo host']
-    devices: [/dev/net/tun]
+    command: [sh, -c, '(exec 3</dev/fuse) && echo own; (exec 3</hostdev/fuse) && echo host']
+    devices: [/dev/fuse]
     x-shoal: {{group: important/ones}}
     volumes: ['{fleet_folder}/nodes:/hostdev']
   other:
     image: builtin:busybox
-    command: [sh, -c, '(exec 3</hostdev/tun) || echo refused']
+    command: [sh, -c, '(exec 3</hostdev/fuse) || echo refused']
     x-shoal: {{group: important/ones}}
     volumes: ['{fleet_folder}/nodes:/hostdev']
 """
@@ -189,21 +197,21 @@ services:
   web:
     image: builtin:busybox
     network_mode: none
-    command: [sh, -c, 'exec 3<>/dev/stick && ls -l /dev/stick && exec sleep 1000']
+    command: [sh, -c, 'exec 3</dev/stick && ls -l /dev/stick && exec sleep 1000']
     devices: ['{path}:/dev/stick:rw']
     restart: always
 """
     started = fleet(text)
     pid = started.wait_event("start")["pid"]
-    shoal.wait_for(lambda: "200" in "".join(r["log"] for r in started.log_records("demo-web-1")))
+    shoal.wait_for(lambda: "229" in "".join(r["log"] for r in started.log_records("demo-web-1")))
     os.unlink(path)
     os.kill(pid, signal.SIGKILL)
     died = started.wait_event("die", cause="failed")
     assert died["error"] == f"demo-web-1: rootfs: devices: {path}: No such file or directory"
     mark = started.mark()
-    node(path, LOOP_CONTROL)
+    node(path, HWRNG)
     started.wait_event("start", since=mark)
-    shoal.wait_for(lambda: "237" in "".join(r["log"] for r in started.log_records("demo-web-1")))
+    shoal.wait_for(lambda: "183" in "".join(r["log"] for r in started.log_records("demo-web-1")))
     started.stop()
 
 
@@ -215,8 +223,8 @@ services:
   web:
     image: builtin:busybox
     network_mode: none
-    command: [sh, -c, 'exec 3</dev/net/tun && echo ok']
-    devices: [/dev/net/tun]
+    command: [sh, -c, 'exec 3</dev/fuse && echo ok']
+    devices: [/dev/fuse]
     restart: always
     x-shoal: {warm: 1}
 """)
@@ -229,19 +237,19 @@ services:
     ("/dev/nosuch:/dev/x", "/dev/nosuch: No such file or directory"),
     ("/etc/hostname:/dev/x", "/etc/hostname is neither a device nor a directory of devices"),
     ("FOLDER/empty:/dev/x", "there is no device in FOLDER/empty"),
-    ("/dev/net/tun:/dev/pts", "/dev/pts is the sandbox's own"),
-    ("/dev/net/tun:/dev/fd/3", "/dev/fd/3 is the sandbox's own"),
-    ("/dev/net/tun:/dev", "/dev/net/tun cannot be /dev itself"),
+    ("/dev/fuse:/dev/pts", "/dev/pts is the sandbox's own"),
+    ("/dev/fuse:/dev/fd/3", "/dev/fd/3 is the sandbox's own"),
+    ("/dev/fuse:/dev", "/dev/fuse cannot be /dev itself"),
 ])
 def test_what_this_host_does_not_have_is_refused_before_anything_starts(fleet, fleet_folder, device, words):
     os.makedirs(f"{fleet_folder}/empty")
     device, words = (text.replace("FOLDER", str(fleet_folder)) for text in (device, words))
     text = ("name: demo\nservices:\n  web:\n    image: builtin:busybox\n    command: [sleep, '1']\n"
-            f"    network_mode: none\n    devices: [/dev/net/tun, '{device}']\n")
+            f"    network_mode: none\n    devices: [/dev/fuse, '{device}']\n")
     started = fleet(text)
     result = started.wait()
     assert result.returncode == 2 and result.events("start") == []
-    wanted = f"compose.yaml:7:29: services.web.devices.1: {words}"
+    wanted = f"compose.yaml:7:26: services.web.devices.1: {words}"
     assert any(line.endswith(wanted) for line in result.messages), result.messages
     looked = shoal.run("preflight", "-f", started.file)
     assert looked.returncode != 0 and wanted in looked.stderr
@@ -249,11 +257,11 @@ def test_what_this_host_does_not_have_is_refused_before_anything_starts(fleet, f
 
 def test_a_reload_changes_no_devices(fleet):
     text = ("name: demo\nx-shoal: {degrade: true}\nservices:\n  web:\n    image: builtin:busybox\n    command: [sleep, '1000']\n"
-            "    network_mode: none\n    devices: [/dev/net/tun]\n")
+            "    network_mode: none\n    devices: [/dev/fuse]\n")
     started = fleet(text)
     started.wait_event("start")
     with open(started.file, "w") as out:
-        out.write(text.replace("/dev/net/tun]", "'/dev/net/tun:/dev/net/tun:r']\n    device_cgroup_rules: ['c 1:1 r']"))
+        out.write(text.replace("/dev/fuse]", "'/dev/fuse:/dev/fuse:r']\n    device_cgroup_rules: ['c 1:1 r']"))
     started.send(signal.SIGHUP)
     started.wait_message(r"services.web.devices: is not what runs; a reload changes limits alone")
     started.wait_message(r"services.web.device_cgroup_rules: is not what runs")
@@ -301,7 +309,7 @@ def closed_above():
 def test_a_program_above_that_leaves_no_room(closed_above, fleet, fleet_folder):
     why = f"{closed_above} has a device program that lets no other decide below it"
     head = "name: demo\nx-shoal: {degrade: DEGRADE}\nservices:\n  web:\n    image: builtin:busybox\n    network_mode: none\n"
-    devices = head + "    command: [sh, -c, 'exec 3<>/dev/net/tun && echo ok']\n    devices: ['/dev/net/tun:/dev/net/tun:r']\n"
+    devices = head + "    command: [sh, -c, 'exec 3<>/dev/fuse && echo ok']\n    devices: ['/dev/fuse:/dev/fuse:r']\n"
     rules = head + "    command: [sleep, '1']\n    device_cgroup_rules: ['c 1:1 r']\n"
     for text, key in ((devices, "8:15: services.web.devices"), (rules, "8:27: services.web.device_cgroup_rules")):
         path = os.path.join(fleet_folder, "looked.yaml")
@@ -318,7 +326,7 @@ def test_a_program_above_that_leaves_no_room(closed_above, fleet, fleet_folder):
 
 def test_going_on_below_a_program_that_leaves_no_room(closed_above, fleet):
     text = ("name: demo\nx-shoal: {degrade: true}\nservices:\n  web:\n    image: builtin:busybox\n    network_mode: none\n"
-            "    command: [sh, -c, 'exec 3<>/dev/net/tun && echo ok']\n    devices: ['/dev/net/tun:/dev/net/tun:r']\n")
+            "    command: [sh, -c, 'exec 3<>/dev/fuse && echo ok']\n    devices: ['/dev/fuse:/dev/fuse:r']\n")
     started = fleet(text)
     started.wait_message(r"warning: .*compose.yaml:8:15: services.web.devices: what may be done with them is not restricted: "
                          + closed_above)

@@ -26,7 +26,7 @@ services:
     ulimits: {nofile: 100}
     domainname: example.test
     cap_add: [NET_ADMIN]
-    devices: ['/dev/net/tun:/dev/net/tun:r', '/dev/net/tun:/opt/tun']
+    devices: ['/dev/full:/dev/more/full:r', '/dev/full:/opt/full']
 volumes: {kept: }
 """
 
