@@ -52,7 +52,7 @@ static const struct field {
     FIELD(LASTING, disk.current),
     FIELD(LASTING, disk.max),
     FIELD(LASTING, disk.inodes),
-    FIELD(LASTING, disk.inodes_max),
+    FIELD(GAUGE, disk.inodes_max), /* a reload may take it away */
     FIELD(COUNTER, net.rx_bytes),
     FIELD(COUNTER, net.rx_packets),
     FIELD(COUNTER, net.rx_dropped),

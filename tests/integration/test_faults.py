@@ -72,6 +72,21 @@ def test_bounds_of_the_writable_layer(request, fleet, via, point):
     disk.nothing_left(started)
 
 
+@pytest.mark.parametrize("via", ["tmpfs", "loop"])
+def test_attaching_the_writable_layer(fleet, via):
+    """The child's own step: it is one of the first, before the overlay."""
+    disk.need(via)
+    text = TEXT.replace("    init: true\n", f"    init: true\n    x-shoal: {{disk: {{size: 4m, via: {via}}}}}\n")
+    for step in range(20):
+        started = fleet(text, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": f"step:{step}"})
+        died = started.wait_event("die", container="demo-web-1", timeout=20)
+        assert started.wait().returncode == 1
+        disk.nothing_left(started)
+        if died["error"] == "demo-web-1: start: attach the writable layer: Input/output error":
+            return
+    raise AssertionError("no such step among the first")
+
+
 def step_count(fleet):
     """How many steps the plan of TEXT has: the program says so when asked for one beyond the last."""
     started = fleet(TEXT, program=shoal.FAULTS_BIN, environ={"SHOAL_FAULT": "step:100000"})

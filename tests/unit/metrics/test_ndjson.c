@@ -195,6 +195,11 @@ static void samples(void **state)
     s.limit_count = COUNT(lines);
     assert_sample(&s, ",\"limits\":{\"cpu.max\":\"max 100000\",\"io.max 8:0\":\"rbps=max wbps=7\"}");
     s = empty_sample();
+    s.disk.current = 5, s.disk.max = 4096, s.disk.inodes = 3; /* inodes without a limit */
+    assert_sample(&s, ",\"disk\":{\"current\":5,\"max\":4096,\"inodes\":3}");
+    s.disk.inodes_max = 100;
+    assert_sample(&s, ",\"disk\":{\"current\":5,\"max\":4096,\"inodes\":3,\"inodes_max\":100}");
+    s = empty_sample();
     s.pressure.memory.full_total = 77;
     s.pressure.memory.full_avg10 = 0.5;
     assert_sample(&s, ",\"pressure\":{\"memory\":{\"full_avg10\":0.50,\"full_total\":77}}");

@@ -181,7 +181,15 @@ static void counters_add_up_over_runs(void **state)
     shoal_sample_t sample = make_sample("c", "running", 2000000);
     sample.memory.current = 10;
     sample.net.rx_bytes = 5;
-    tally_sample(tally, &sample, NULL);
+    sample.disk.current = 8192, sample.disk.max = 16384, sample.disk.inodes = 3, sample.disk.inodes_max = 100;
+    struct snapshot *running = tally_begin(tally);
+    tally_sample(tally, &sample, running);
+    AUTO_FREE char *disk = render(running, OPENMETRICS_1_0, SIZE_MAX);
+    assert_string_equal(value_of(disk, "container_fs_usage_bytes", "c"), "8192");
+    assert_string_equal(value_of(disk, "container_fs_limit_bytes", "c"), "16384");
+    assert_string_equal(value_of(disk, "shoal_container_fs_inodes_limit", "c"), "100");
+    assert_string_equal(value_of(disk, "container_fs_inodes_free", "c"), "97");
+    snapshot_drop(running);
     sample = make_sample("c", "exited", 3000000); /* the last of its run: the link is gone by then */
     sample.memory.current = 7;
     sample.memory.peak = 11;
@@ -197,6 +205,8 @@ static void counters_add_up_over_runs(void **state)
     assert_string_equal(value_of(text, "container_network_receive_bytes_total", "c"), "5");
     assert_string_equal(value_of(text, "container_memory_usage_bytes", "c"), "");
     assert_string_equal(value_of(text, "container_memory_max_usage_bytes", "c"), "11");
+    assert_string_equal(value_of(text, "container_fs_usage_bytes", "c"), "8192");
+    assert_string_equal(value_of(text, "container_fs_inodes_free", "c"), "");
     snapshot_drop(snapshot);
 
     sample = make_sample("c", "starting", 10); /* counters of the start itself: no run yet, and no step back */
