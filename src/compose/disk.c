@@ -82,8 +82,8 @@ static const struct key disk_keys[] = {
      .doc =
          "From 1m to 16t. A write beyond it fails, inside alone: with ENOSPC, or EDQUOT by a project quota of ext4."},
     {"inodes", .reload = RELOAD_LIVE, .read = read_disk_inodes, .form = "number or 100k",
-     .doc =
-         "Files, directories and links, in steps of 1000: 50000, 100k, 1.5m. Default: as many as the file system has."},
+     .doc = "Files, directories and links, in steps of 1000: 50000, 100k, 1.5m. Default: of a tmpfs one for each 4 KiB "
+            "of _size_, else as many as the file system has."},
     {"via", .read = read_disk_via, .form = "text",
      .doc = "*quota*: a project quota of the file system of the root directory (ext4 or xfs, mounted with prjquota). "
             "*loop*: an ext4 of its own in a sparse file, which takes a part of _size_ for itself and keeps its size "

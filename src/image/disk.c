@@ -224,17 +224,21 @@ static int make_loop(const struct image_disk *disk, const char *dir, shoal_error
     return mount_make("ext4", options, COUNT(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
 }
 
-static int make_tmpfs(const struct image_disk *disk, shoal_error_t *err)
-{
-    struct number size = number_of(disk->bytes), inodes = number_of(disk->inodes);
-    const struct mount_option options[] = {{"mode", "0711"}, {"size", size.text}, {"nr_inodes", inodes.text}};
-    size_t count = disk->inodes > 0 ? COUNT(options) : COUNT(options) - 1;
-    return mount_make("tmpfs", options, count, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
-}
-
 static char *mount_point(const char *dir)
 {
     return base_format("%s/" IMAGE_DISK_MOUNT, dir);
+}
+
+/* Inodes of a tmpfs do not count as its size, and are never without a limit: it could not be given one later. Made when path is
+ * NULL, and the detached mount returned; else what is mounted there is changed. */
+static int set_tmpfs(const struct image_disk *disk, const char *path, shoal_error_t *err)
+{
+    enum { USUAL_BYTES = 4096 }; /* to an inode */
+    struct number size = number_of(disk->bytes);
+    struct number inodes = number_of(disk->inodes > 0 ? disk->inodes : disk->bytes / USUAL_BYTES);
+    const struct mount_option options[] = {{"size", size.text}, {"nr_inodes", inodes.text}};
+    return path != NULL ? mount_change(path, options, COUNT(options), err)
+                        : mount_make("tmpfs", options, COUNT(options), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, err);
 }
 
 static int begin_mount(const struct image_disk *disk, int dir_fd, const char *dir, uint32_t base_id, shoal_error_t *err)
@@ -244,7 +248,7 @@ static int begin_mount(const struct image_disk *disk, int dir_fd, const char *di
         code = shoal_fail(err, -errno, "make " IMAGE_DISK_MOUNT);
     if (code < 0)
         return code;
-    AUTO_FD made = disk->via == SHOAL_DISK_TMPFS ? make_tmpfs(disk, err) : make_loop(disk, dir, err);
+    AUTO_FD made = disk->via == SHOAL_DISK_TMPFS ? set_tmpfs(disk, NULL, err) : make_loop(disk, dir, err);
     code = made < 0 ? made : fault_point("disk-mount", err);
     if (code == 0 && move_mount(made, "", dir_fd, IMAGE_DISK_MOUNT, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         code = shoal_fail(err, -errno, "attach it");
@@ -290,14 +294,11 @@ static int change_quota(const struct image_disk *disk, const char *dir, shoal_er
 int image_disk_change(const struct image_disk *disk, const char *dir, shoal_error_t *err)
 {
     AUTO_FREE char *path = mount_point(dir);
-    struct number size = number_of(disk->bytes), inodes = number_of(disk->inodes);
-    const struct mount_option options[] = {{"size", size.text}, {"nr_inodes", inodes.text}};
     int code = path == NULL ? shoal_fail(err, -ENOMEM, "disk") : 0;
     if (code == 0 && disk->via == SHOAL_DISK_LOOP)
         code = shoal_refuse(err, -ENOTSUP, "a file system in a loop keeps its size");
     else if (code == 0)
-        code = disk->via == SHOAL_DISK_TMPFS ? mount_change(path, options, COUNT(options), err)
-                                             : change_quota(disk, dir, err);
+        code = disk->via == SHOAL_DISK_TMPFS ? set_tmpfs(disk, path, err) : change_quota(disk, dir, err);
     if (code < 0)
         (void)shoal_within(err, "x-shoal.disk via %s", image_disk_word(disk->via));
     return code;

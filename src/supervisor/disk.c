@@ -148,7 +148,8 @@ static void on_read(uv_work_t *request, int status)
     for (size_t i = 0; i < round->count && status == 0; i++) {
         const struct item *item = &round->items[i];
         struct container *c = s->members[item->member].container;
-        if (item->result == 0 && c != NULL && strcmp(container_id(c), item->id) == 0)
+        if (item->result == 0 && c != NULL && !s->members[item->member].closing &&
+            strcmp(container_id(c), item->id) == 0)
             container_set_disk_use(c, &item->use);
     }
     free_round(round);

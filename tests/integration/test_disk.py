@@ -138,6 +138,17 @@ def test_limits_change_in_place(up, via):
     disk.nothing_left(started)
 
 
+def test_a_tmpfs_always_limits_inodes(fleet):
+    disk.need("tmpfs")
+    size = text("tmpfs").replace("inodes: 500, ", "")
+    started = fleet(size, "--interval", "100ms")
+    started.wait_record("container", container="demo-a-1", check=lambda r: r.get("disk", {}).get("inodes_max") == 1024)
+    rewrite(started, size.replace("4m", "8m"))
+    message(started, "reloaded: 2 containers changed, 0 failed")
+    started.wait_record("container", container="demo-a-1", check=lambda r: r.get("disk", {}).get("inodes_max") == 2048)
+    started.stop()
+
+
 def test_what_a_reload_refuses(fleet):
     disk.need("loop")
     started = fleet(text("loop"))
