@@ -137,6 +137,14 @@ static void a_limit_that_was_too_high(void **state)
     char limit[64];
     neighbour_advise(&nobody, &culprit, NEIGHBOUR_CPU, &service.limits, 2, limit);
     assert_string_equal(limit, "cpus: 0.4");
+    service.limits.items[SHOAL_LIMIT_CPUS].set = false; /* the same in the kernel's words */
+    service.limits.items[SHOAL_LIMIT_CPU_QUOTA] = (shoal_limit_t){.set = true, .value = 40000};
+    service.limits.items[SHOAL_LIMIT_CPU_PERIOD] = (shoal_limit_t){.set = true, .value = 50000};
+    neighbour_advise(&nobody, &culprit, NEIGHBOUR_CPU, &service.limits, 2, limit);
+    assert_string_equal(limit, "cpus: 0.4");
+    service.limits.items[SHOAL_LIMIT_CPU_QUOTA].value = -1;
+    neighbour_advise(&nobody, &culprit, NEIGHBOUR_CPU, &service.limits, 2, limit);
+    assert_string_equal(limit, "cpus: 0.8"); /* it has none */
     const struct neighbour_culprit small = {.share = 1, .per_second = 0.01, .others = 5, .basis = NEIGHBOUR_BY_USAGE};
     neighbour_advise(&nobody, &small, NEIGHBOUR_CPU, &service.limits, 2, limit);
     assert_string_equal(limit, "cpus: 0.1"); /* never nothing */
