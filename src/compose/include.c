@@ -64,26 +64,26 @@ static bool read_variables(struct load *load, const struct place *at, const stru
     return good;
 }
 
-static void import_section(struct load *load, const char *name, const struct node *from, struct node *to)
+/* In x-shoal these are named as services are: each file may add some. */
+static bool holds_names(const char *key)
 {
-    const struct place top = {.file = to->file, .line = to->line, .column = to->column};
-    struct node *source = node_get(from, name), *target = node_get(to, name);
-    if (source == NULL || source->kind != NODE_MAP)
-        return;
-    if (target == NULL || target->kind != NODE_MAP) {
-        if (!node_put(&load->nodes, to, name, source))
-            load->out_of_memory = true;
-        return;
-    }
+    return strcmp(key, "groups") == 0 || strcmp(key, "profiles") == 0;
+}
+
+static void import_entries(struct load *load, const struct place *outer, const struct node *source, struct node *target,
+                           bool of_x_shoal)
+{
     struct node_index index;
     int code = node_index_init(&index, target);
-    struct place outer = place_key(&top, node_find(to, name));
     for (size_t i = 0; code == 0 && i < source->count; i++) {
         const struct node_entry *entry = &source->entries[i], *before = node_index_find(&index, entry->key->text);
+        struct place inner = before != NULL ? place_key(outer, before) : *outer;
         if (before == NULL) {
             code = node_index_put(&load->nodes, &index, entry);
+        } else if (of_x_shoal && holds_names(entry->key->text) && entry->value->kind == NODE_MAP &&
+                   before->value->kind == NODE_MAP) {
+            import_entries(load, &inner, entry->value, before->value, false);
         } else if (!node_equal(before->value, entry->value)) {
-            struct place inner = place_key(&outer, before);
             load_error(load, &inner, "is defined in the included %s:%d:%d, too, and differently",
                        load_file_name(load, entry->key->file), entry->key->line, entry->key->column);
         }
@@ -91,6 +91,28 @@ static void import_section(struct load *load, const char *name, const struct nod
     node_index_fini(&index);
     if (code < 0)
         load->out_of_memory = true;
+}
+
+static void import_section(struct load *load, const char *name, const struct node *from, struct node *to)
+{
+    const struct place top = {.file = to->file, .line = to->line, .column = to->column};
+    const struct node_entry *source = node_find(from, name);
+    struct node *target = node_get(to, name);
+    bool of_x_shoal = strcmp(name, "x-shoal") == 0;
+    if (source == NULL || node_is_null(source->value) || (source->value->kind != NODE_MAP && !of_x_shoal))
+        return;
+    if (of_x_shoal && target != NULL && target->kind != NODE_MAP && !node_is_null(target))
+        return; /* it is found wrong where it is read */
+    if (target == NULL || target->kind != NODE_MAP) {
+        if (!node_put(&load->nodes, to, name, source->value))
+            load->out_of_memory = true;
+    } else if (source->value->kind != NODE_MAP) {
+        struct place at = place_key(&top, source);
+        load_error(load, &at, "takes a mapping, not %s", node_describe(source->value));
+    } else {
+        struct place outer = place_key(&top, node_find(to, name));
+        import_entries(load, &outer, source->value, target, of_x_shoal);
+    }
 }
 
 static bool is_circle(struct load *load, const struct place *at, const struct inclusion *inclusion)
@@ -111,7 +133,7 @@ static bool is_circle(struct load *load, const struct place *at, const struct in
 static void include_one(struct load *load, const struct place *at, const struct node *entry, struct node *root,
                         const char *directory)
 {
-    static const char *const sections[] = {"services", "volumes", "networks", "secrets", "configs", "models"};
+    static const char *const sections[] = {"services", "volumes", "networks", "secrets", "configs", "models", "x-shoal"};
     struct inclusion inclusion = {0};
     if ((entry->kind != NODE_MAP && !node_is(entry, TYPE_STRING)) ||
         !read_inclusion(load, at, entry, directory, &inclusion) || is_circle(load, at, &inclusion))
