@@ -26,7 +26,7 @@ typedef enum shoal_action {
     SHOAL_ACTION_RESTART,
     /** Freeze every task of what runs; what is being started is frozen as soon as it runs.  Events: pause. */
     SHOAL_ACTION_PAUSE,
-    /** Thaw it.  Events: unpause. */
+    /** Thaw it; what a rule of x-shoal.pressure has frozen, when that is over.  Events: unpause. */
     SHOAL_ACTION_UNPAUSE,
     SHOAL_ACTION_COUNT
 } shoal_action_t;

@@ -267,7 +267,7 @@ void container_stop(struct container *c, int signal, uint64_t grace_ms)
     if (!heard) {
         container_kill(c);
     } else if ((process_signal(c->pid_fd, signal, &error) < 0 && error.code != -ESRCH) ||
-               freeze_thaw_to_stop(c, &error) < 0) {
+               container_thaw(c, &error) < 0) {
         container_warn(c, "%s", error.text);
         container_kill(c);
     } else {

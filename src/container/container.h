@@ -125,9 +125,12 @@ int container_signal(struct container *c, int signal, shoal_error_t *err);
 /* Freeze it, thaw it: every task of it stops where it is. The outcome is an event, PAUSE or UNPAUSE, when the kernel says so; one
  * that ends before it is paused gives a DIE alone, and a pause that is taken back before it has come nothing. Somebody else's
  * hand on cgroup.freeze is told of in the same way. A stop thaws it first, a
- * kill reaches it as it is.  Returns 0 under way, -EINVAL not running or not paused; else what the kernel said. */
+ * kill reaches it as it is. A rule of x-shoal.pressure can want it frozen beside that: it is thawed when neither does any more.
+ * container_pause() returns 1 under way, or now frozen for that reason too; 0 paused before; container_unpause() 0 under way, or
+ * to be thawed when the rule's time is over; both -EINVAL not running or not paused; else what the kernel said. */
 int container_pause(struct container *c, shoal_error_t *err);
 int container_unpause(struct container *c, shoal_error_t *err);
+int container_thaw(struct container *c, shoal_error_t *err); /* whoever wants it frozen: it has a signal to take */
 bool container_is_paused(const struct container *c);
 uint64_t container_paused_usec(const struct container *c); /* of this run, up to now */
 

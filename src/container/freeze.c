@@ -3,27 +3,51 @@
 
 #include "container/inside.h"
 
-static int write_freeze(struct container *c, const char *verb, bool freeze, shoal_error_t *err)
+int freeze_add(struct container *c, unsigned reason, shoal_error_t *err)
 {
-    bool sensible = freeze ? c->state == CONTAINER_RUNNING : c->state == CONTAINER_PAUSED || c->freezing;
-    if (!sensible)
-        return shoal_refuse(err, -EINVAL, "%s: %s: it is %s", c->name, verb, container_state_name(c->state));
-    int code = cgroup_freeze(c->cgroup, freeze, err);
+    if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED)
+        return shoal_refuse(err, -EINVAL, "%s: pause: it is %s", c->name, container_state_name(c->state));
+    if (c->frozen_for & reason)
+        return 0;
+    int code = cgroup_freeze(c->cgroup, true, err); /* also where it is frozen: it may be about to be thawed */
     if (code < 0)
-        return shoal_within(err, "%s: %s", c->name, verb);
-    c->freezing = freeze;
-    c->thawing = !freeze && c->frozen_since_usec != 0;
+        return shoal_within(err, "%s: pause", c->name);
+    c->frozen_for |= reason;
+    c->freezing = c->frozen_since_usec == 0;
+    c->thawing = false;
+    return 1;
+}
+
+int freeze_drop(struct container *c, unsigned reasons, shoal_error_t *err)
+{
+    if ((c->frozen_for & ~reasons) != 0) {
+        c->frozen_for &= ~reasons;
+        return 0;
+    }
+    int code = cgroup_freeze(c->cgroup, false, err);
+    if (code < 0)
+        return shoal_within(err, "%s: unpause", c->name);
+    c->frozen_for = 0;
+    c->freezing = false;
+    c->thawing = c->frozen_since_usec != 0;
     return 0;
 }
 
 int container_pause(struct container *c, shoal_error_t *err)
 {
-    return write_freeze(c, "pause", true, err);
+    return freeze_add(c, FREEZE_ASKED, err);
 }
 
 int container_unpause(struct container *c, shoal_error_t *err)
 {
-    return write_freeze(c, "unpause", false, err);
+    if (c->state != CONTAINER_PAUSED && !c->freezing)
+        return shoal_refuse(err, -EINVAL, "%s: unpause: it is %s", c->name, container_state_name(c->state));
+    return freeze_drop(c, FREEZE_ASKED, err);
+}
+
+int container_thaw(struct container *c, shoal_error_t *err)
+{
+    return c->frozen_since_usec == 0 && !c->freezing ? 0 : freeze_drop(c, FREEZE_ASKED | FREEZE_PRESSURE, err);
 }
 
 bool container_is_paused(const struct container *c)
@@ -36,21 +60,14 @@ uint64_t container_paused_usec(const struct container *c)
     return c->paused_usec + (c->frozen_since_usec != 0 ? base_monotonic_usec() - c->frozen_since_usec : 0);
 }
 
-int freeze_thaw_to_stop(struct container *c, shoal_error_t *err)
-{
-    if (c->frozen_since_usec == 0 && !c->freezing)
-        return 0;
-    c->freezing = false;
-    c->thawing = c->frozen_since_usec != 0;
-    return cgroup_freeze(c->cgroup, false, err);
-}
-
 void freeze_on_change(struct container *c, bool frozen)
 {
     c->paused_usec = container_paused_usec(c);
     c->frozen_since_usec = frozen ? base_monotonic_usec() : 0;
     deadline_on_freeze(c);
     c->freezing &= !frozen;
+    if (!frozen)
+        c->frozen_for = 0; /* whoever thawed it */
     shoal_event_t event = {0};
     bool was_thawing = c->thawing;
     c->thawing &= frozen;

@@ -125,6 +125,7 @@ struct container {
     bool stop_asked, kill_asked, grace_over, cancelled; /* kill_asked beside the first: its end is no STOP */
     bool forced;                                        /* we have ended it, for forced_cause */
     bool killed;                                        /* we have sent it SIGKILL */
+    unsigned frozen_for;                                /* FREEZE_...: who wants it frozen */
     bool freezing;                                      /* asked for, not told yet */
     bool thawing;                                       /* it was paused: that it is no more is still to be told */
     bool preparing;                                     /* a launch that nobody has asked to start yet */
@@ -157,8 +158,11 @@ void container_warn(struct container *c, const char *fmt, ...) SHOAL_PRINTF(2, 3
 
 /* freeze.c */
 void freeze_on_change(struct container *c, bool frozen);
-int freeze_thaw_to_stop(struct container *c,
-                        shoal_error_t *err); /* it has its stop signal and must be able to take it */
+/* Who wants it frozen: it is thawed when nobody does any more. */
+enum { FREEZE_ASKED = 1, FREEZE_PRESSURE = 2 };
+/* Returns 1 where the reason is new: under way, or frozen already; 0 where it is not; else as container_pause(). */
+int freeze_add(struct container *c, unsigned reason, shoal_error_t *err);
+int freeze_drop(struct container *c, unsigned reasons, shoal_error_t *err);
 
 /* launch.c */
 void launch_continue(struct container *c, int result,

@@ -254,6 +254,7 @@ static int begin(struct container *c, shoal_error_t *err)
     c->killed = c->forced = c->lost = c->freezing = c->thawing = false;
     c->born_paused_usec += c->paused_usec;
     c->frozen_since_usec = c->paused_usec = 0;
+    c->frozen_for = 0;
     c->command_signal = 0;
     c->printed_bytes = 0;
     c->stage = -1;

@@ -94,7 +94,7 @@ static void on_thaw(uv_timer_t *timer)
     struct container *c = watch->container;
     shoal_error_t error;
     watch->frozen = false;
-    if (c->state == CONTAINER_PAUSED && container_unpause(c, &error) < 0)
+    if ((c->frozen_for & FREEZE_PRESSURE) && freeze_drop(c, FREEZE_PRESSURE, &error) < 0)
         container_warn(c, "%s", error.text);
 }
 
@@ -104,7 +104,7 @@ static void freeze(struct pressure_watch *watch, const shoal_pressure_rule_t *ru
     shoal_error_t error;
     if (watch->frozen || c->state != CONTAINER_RUNNING)
         return;
-    if (container_pause(c, &error) < 0) {
+    if (freeze_add(c, FREEZE_PRESSURE, &error) < 0) {
         container_warn(c, "%s", error.text);
         return;
     }

@@ -26,6 +26,7 @@ static enum control_verdict refuse(const struct member *member, const struct con
 
 static enum control_verdict pause_step(struct member *member, struct control_part *part, shoal_error_t *err)
 {
+    int code;
     switch (container_get_state(member->container)) {
     case CONTAINER_STARTING:
         return CONTROL_WAITS;
@@ -37,7 +38,10 @@ static enum control_verdict pause_step(struct member *member, struct control_par
     case CONTAINER_PAUSED:
         if (is_asked(member, SHOAL_ACTION_UNPAUSE)) /* which comes first */
             return CONTROL_WAITS;
-        return part->begun ? CONTROL_DONE : CONTROL_UNCHANGED;
+        if (part->begun)
+            return CONTROL_DONE;
+        code = container_pause(member->container, err);
+        return code < 0 ? CONTROL_FAILED : code > 0 ? CONTROL_DONE : CONTROL_UNCHANGED;
     default:
         return refuse(member, part, err);
     }
@@ -140,7 +144,7 @@ static enum control_verdict kill_step(struct member *member, struct control_part
         member->held = true;
         member->again = member->restarting = false;
     }
-    if (ends && number != SIGKILL && state == CONTAINER_PAUSED && container_unpause(member->container, err) < 0)
+    if (ends && number != SIGKILL && state == CONTAINER_PAUSED && container_thaw(member->container, err) < 0)
         return CONTROL_FAILED;
     if (number != SIGKILL)
         return CONTROL_DONE;

@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -410,3 +411,38 @@ def test_a_fleet_that_goes_down_answers_all(controlled):
     assert it.answer(stop)["done"] == 1
     assert it.answer(start)["error"] in ("the fleet is taken down", "demo-a-1: start: overtaken by stop")
     assert it.fleet.wait().returncode == 0
+
+
+def test_a_pause_outlives_the_freeze_of_a_rule(controlled):
+    """Two reasons to be frozen: it is thawed when both are gone."""
+    burn = "    x-shoal: {pressure: [{on: cpu, some: 150ms, do: freeze}]}\n"
+    hogs = "; ".join(["(while :; do :; done) &"] * (2 * os.cpu_count() + 1)).replace("&;", "&") + " touch /tmp/ready; wait"
+    it = controlled(service("a", hogs, burn) + service("b", hogs, burn))
+    it.fleet.wait_event("pause", container="demo-a-1", timeout=30)
+    paused = time.monotonic()
+    assert it.ask("pause", "demo-a-1") == "done"
+    assert it.ask("pause", "demo-a-1") == "unchanged"
+    # Five windows of two seconds are over when the other one, frozen for as long each time, is thawed later than that.
+    while time.monotonic() < paused + 10.5:
+        it.fleet.wait_event("unpause", container="demo-b-1", timeout=30, since=it.fleet.mark())
+    assert it.order() == ["create", "start", "pressure", "pause"]
+    assert it.fleet.wait_record("container", since=it.fleet.mark(), container="demo-a-1")["state"] == "paused"
+    assert it.ask("unpause", "demo-a-1") == "done"
+    assert it.order()[4] == "unpause"
+    it.fleet.stop()
+
+
+def test_an_unpause_waits_for_the_rule_and_a_stop_does_not(controlled):
+    burn = "    x-shoal: {pressure: [{on: cpu, some: 150ms, do: freeze}]}\n"
+    hogs = "; ".join(["(while :; do :; done) &"] * (2 * os.cpu_count() + 1)).replace("&;", "&") + " trap \"exit 7\" TERM; wait"
+    it = controlled(service("a", hogs, burn))
+    it.fleet.wait_event("pause", container="demo-a-1", timeout=30)
+    number = it.send("unpause", "demo-a-1")
+    it.fleet.wait_event("unpause", container="demo-a-1", timeout=30)
+    assert it.answer(number)["done"] == 1
+    it.fleet.wait_event("pause", container="demo-a-1", timeout=30, count=2)
+    assert it.ask("kill", "demo-a-1", number=signal.SIGTERM) == "done"
+    died = it.fleet.wait_event("die", container="demo-a-1")
+    assert (died["exitCode"], died["cause"]) == (7, "exit")
+    assert it.order()[-3:] == ["kill", "unpause", "die"]
+    it.fleet.stop()
