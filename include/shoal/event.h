@@ -21,11 +21,12 @@ typedef enum shoal_event_kind {
     SHOAL_EVENT_RESTART, /* it runs again because we were asked for it; behind its START */
     SHOAL_EVENT_BACKOFF, /* it waits for its next start */
     SHOAL_EVENT_UPDATE,  /* its limits were changed while it ran */
-    SHOAL_EVENT_LIMIT,   /* the kernel refused it more tasks (pids.max) */
+    SHOAL_EVENT_LIMIT,   /* a limit on its tasks or its memory was hit; of a group too. At most one a second and kind */
     SHOAL_EVENT_DESTROY, /* nothing of it is left */
     SHOAL_EVENT_NETWORK_CONNECT,
     SHOAL_EVENT_NETWORK_DISCONNECT,
     SHOAL_EVENT_THROTTLE, /* of the fleet, no container's: starts were slowed down, or go freely again */
+    SHOAL_EVENT_POOL,     /* of the fleet: network namespaces cannot be made ahead for now, or can again */
     SHOAL_EVENT_PRESSURE, /* the host is short of something, and these containers use most of it. Of no one container */
     SHOAL_EVENT_COUNT
 } shoal_event_kind_t;
@@ -95,8 +96,9 @@ typedef struct shoal_event {
     shoal_event_kind_t kind;
     /* The container, NULL where it is of none; all texts are valid during the call only. */
     const char *project, *service, *container, *id;
-    const char *group;  /* the container's, its path; NULL none */
-    pid_t pid;          /* its first process, in the supervisor's pid namespace; 0 none */
+    const char
+        *group; /* the container's, its path; NULL none. LIMIT without a container: whose it is; "/" the project */
+    pid_t pid;  /* its first process, in the supervisor's pid namespace; 0 none */
     uint64_t took_usec; /* START: from the decision to execve */
     /* DIE, STOP */
     int exit_code; /* 128+n when signal n ended it */
@@ -105,16 +107,18 @@ typedef struct shoal_event {
     uint64_t wall_usec;         /* how long it ran */
     uint64_t usage_usec;        /* CPU time of the whole sandbox; SHOAL_ABSENT unknown */
     uint64_t peak_bytes;        /* memory.peak; SHOAL_ABSENT unknown */
-    const char *error;          /* SHOAL_CAUSE_FAILED: the whole sentence */
+    const char *error;          /* SHOAL_CAUSE_FAILED: the whole sentence. POOL: why not; NULL: it can again */
     const char *restart;        /* DIE: what follows: "no", "backoff", "request" (a restart was asked for) */
     const char *restart_reason; /* DIE: why that, a sentence */
     const shoal_death_t *death; /* DIE of a run; NULL where it never ran */
     const shoal_oom_t *oom;     /* OOM */
-    uint64_t delay_usec;        /* BACKOFF, DIE with "backoff": until the next start */
+    uint64_t delay_usec;        /* BACKOFF, DIE with "backoff": until the next start. POOL: until it is tried again */
     unsigned attempt;           /* START, BACKOFF: which start again this is, from 1; 0 the first start */
     const char *network;        /* NETWORK_*: its name */
     uint32_t address;           /* NETWORK_*: IPv4, host byte order */
     uint64_t count;             /* OOM, LIMIT: the kernel's counter */
+    const char *limit;          /* LIMIT: whose file it is: "memory.high" */
+    const char *counter;        /* LIMIT: which counter of memory.events.local or pids.events */
     struct {
         int slow;               /* 1 slowed down, 0 free again */
         const char *starts;     /* which: "ordinary", "crashed" (again after a failure), "all" */

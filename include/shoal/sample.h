@@ -64,9 +64,14 @@ typedef struct shoal_fleet_sample {
     uint64_t running, starting, backoff, exited, starts, deaths;
     uint64_t paused; /* not among the running */
     uint64_t parked; /* of those that wait for their start: only execve is left to do */
-    struct {         /* network namespaces made ahead: now ready, now lent; made and used again since the start */
-        uint64_t ready, lent, made, reused;
+    struct
+    { /* network namespaces made ahead: now ready, now lent; since the start: made and used again, starts that found one and
+              * that found none, and those that could not be made or scrubbed */
+        uint64_t ready, lent, made, reused, hits, misses, failed;
     } pool;
+    struct { /* starts that wait for their turn; 1 while those of a kind are slowed down; how often they have been */
+        uint64_t waiting_ordinary, waiting_crashed, slow_ordinary, slow_crashed, slowed;
+    } governor;
 } shoal_fleet_sample_t;
 
 /** One limit of the host. */

@@ -15,6 +15,7 @@ enum { RETRY_MS = 2, RETRY_LONGEST_MS = 500, RETRY_ATTEMPTS = 40 };
 void cgroup_free(struct cgroup *cgroup)
 {
     struct cgroup_root *root = cgroup->root;
+    hits_forget(root, &cgroup->hits);
     cgroup_unwatch(cgroup, false);
     if (root->scan_next == cgroup)
         root->scan_next = cgroup->next;
@@ -38,6 +39,7 @@ struct cgroup *cgroup_new(struct cgroup_root *root, const char *name)
     }
     *cgroup = (struct cgroup){.root = root, .name = copy, .dir_fd = -1, .watches = {-1, -1, -1}, .empty = true};
     cgroup->serial = ++root->serial;
+    cgroup->hits.cgroup = cgroup;
     cgroup->next = root->cgroups;
     cgroup->link = &root->cgroups;
     if (root->cgroups != NULL)
@@ -147,6 +149,7 @@ void cgroup_remove(struct cgroup *cgroup, void (*cb)(void *data, int status), vo
     cgroup->removed_data = data;
     cgroup->cb = NULL;
     cgroup->empty = false; /* the end of the last process is news again */
+    hits_forget(cgroup->root, &cgroup->hits);
     cgroup_unwatch(cgroup, true);
     (void)uv_timer_init(cgroup->root->loop, &cgroup->retry);
     cgroup->retry.data = cgroup;

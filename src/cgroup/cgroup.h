@@ -81,9 +81,22 @@ enum cgroup_event {
     CGROUP_EVENT_FROZEN, /* every task of it has stopped */
     CGROUP_EVENT_THAWED,
     CGROUP_EVENT_OOM_KILL,
+    /* A limit of the directory itself was hit: told at once, and again at most once a second. */
+    CGROUP_EVENT_MEMORY_LOW,  /* its memory was taken though it used less than memory.low */
+    CGROUP_EVENT_MEMORY_HIGH, /* its tasks were slowed down */
+    CGROUP_EVENT_MEMORY_MAX,
+    CGROUP_EVENT_MEMORY_OOM, /* memory.max could not be kept to, and the kernel killed nobody */
     CGROUP_EVENT_PIDS_MAX
 };
 typedef void (*cgroup_event_cb)(void *data, enum cgroup_event event, uint64_t count);
+/* The file of the limit that an event is about, and the counter's name in its events file. NULL: about none. */
+const char *cgroup_event_limit(enum cgroup_event event, const char **out_counter);
+void cgroup_tell_hits(struct cgroup *cgroup); /* what was not told yet: its run is over */
+
+/* The same of the memory limits of groups and of the project ("/"), from when a container is in them. */
+typedef void (*cgroup_group_event_cb)(void *data, const char *group, enum cgroup_event event, uint64_t count);
+void cgroup_watch_groups(struct cgroup_root *root, cgroup_group_event_cb cb, void *data);
+void cgroup_tell_group_hits(struct cgroup_root *root); /* what was not told yet */
 
 /* Limits as the kernel takes them: files and values, made once for all directories that get the same. Never changed once they
  * are made; references are counted, on one thread. */

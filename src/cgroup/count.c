@@ -143,8 +143,11 @@ void cgroup_read_last_sample(struct cgroup *cgroup, shoal_sample_t *out)
     char text[CGROUP_TEXT];
     cgroup->has_last = false;
     cgroup_read_sample(cgroup, out);
-    if (cgroup->root->has[CGROUP_PIDS] && read_text(cgroup, "pids.events", text))
-        out->pids.refused = cgroup_parse_key(text, "max"); /* its notice may still be on the way */
+    uint64_t refused = cgroup->root->has[CGROUP_PIDS] && read_text(cgroup, "pids.events", text)
+                           ? cgroup_parse_key(text, "max")
+                           : SHOAL_ABSENT;
+    if (refused != SHOAL_ABSENT)
+        out->pids.refused = cgroup->pids_refused = refused; /* its notice may still be on the way */
 }
 
 uint64_t cgroup_read_usage_usec(const struct cgroup *cgroup)

@@ -66,12 +66,16 @@ static void look_at(struct cgroup *cgroup, enum watched_file file)
         look_at_events(cgroup);
         break;
     case WATCH_MEMORY:
-        if (has_grown(cgroup, file, "oom_kill", &cgroup->oom_kills) && cgroup->cb != NULL)
-            cgroup->cb(cgroup->data, CGROUP_EVENT_OOM_KILL, cgroup->oom_kills);
+        hits_look(cgroup->root, &cgroup->hits, false);
+        if (has_grown(cgroup, file, "oom_kill", &cgroup->oom_kills)) {
+            cgroup->killed_usec = base_monotonic_usec();
+            if (cgroup->cb != NULL)
+                cgroup->cb(cgroup->data, CGROUP_EVENT_OOM_KILL, cgroup->oom_kills);
+        }
         break;
     case WATCH_PIDS:
-        if (has_grown(cgroup, file, "max", &cgroup->pids_refused) && cgroup->cb != NULL)
-            cgroup->cb(cgroup->data, CGROUP_EVENT_PIDS_MAX, cgroup->pids_refused);
+        if (has_grown(cgroup, file, "max", &cgroup->pids_refused))
+            hits_look(cgroup->root, &cgroup->hits, false);
         break;
     case WATCH_COUNT:
         break;
@@ -141,6 +145,7 @@ int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err)
     root->poll.data = root;
     (void)uv_poll_start(&root->poll, UV_READABLE, on_readable);
     uv_unref((uv_handle_t *)&root->poll); /* listening alone keeps no loop going */
+    hits_open(root);
     return 0;
 }
 

@@ -57,6 +57,15 @@ struct cgroup_last {
 /* The files of one container's directory whose changes the kernel tells. */
 enum watched_file { WATCH_CGROUP, WATCH_MEMORY, WATCH_PIDS, WATCH_COUNT };
 
+/* hit.c: what was told of the limits of a directory that were hit. */
+enum { HIT_LOW, HIT_HIGH, HIT_MAX, HIT_OOM, HIT_PIDS, HIT_COUNT };
+struct hits {
+    struct hits *next, **link; /* among those that were told of within the last second; link NULL: it is not */
+    struct cgroup *cgroup;     /* whose: a container's, */
+    struct level *level;       /* or a group's */
+    uint64_t due_usec, told[HIT_COUNT];
+};
+
 struct cgroup {
     struct cgroup_root *root;
     struct cgroup *next, **link;  /* all of root's */
@@ -72,6 +81,8 @@ struct cgroup {
     void *data;
     bool empty, frozen; /* as last told, as the numbers below */
     uint64_t oom_kills, pids_refused;
+    uint64_t killed_usec; /* monotonic: when the former grew last; 0 never */
+    struct hits hits;
     uint64_t ooms, group_kills; /* as cgroup_find_oom() last saw them */
     bool has_last;
     struct cgroup_last last; /* has_last: what the sample before said */
@@ -90,7 +101,9 @@ struct level {
     int watch;           /* on its memory.events.local; -1 none */
     uint64_t ooms;       /* how often its own limit was hit */
     uint64_t grown_usec; /* monotonic: when that last grew; 0 never */
-    char path[];         /* absolute */
+    struct hits hits;
+    const char *group; /* within path: the group's; "/" the project's, NULL above that */
+    char path[];       /* absolute */
 };
 
 struct cgroup_root {
@@ -112,6 +125,11 @@ struct cgroup_root {
     struct cgroup *scan_next;                           /* survives a removal in the middle of a scan */
     struct cgroup *buckets[WATCH_COUNT][WATCH_BUCKETS]; /* by watch descriptor */
     struct level *levels;                               /* owned */
+    struct hits *hits, **hits_end;                      /* to be looked at again, the first due first */
+    uv_timer_t hits_timer;
+    bool closing;
+    cgroup_group_event_cb group_cb;
+    void *group_data;
     void (*close_cb)(void *data);
     void *close_data;
 };
@@ -166,6 +184,12 @@ int cgroup_watch_open(struct cgroup_root *root, shoal_error_t *err);
 int cgroup_watch(struct cgroup *cgroup, shoal_error_t *err);
 void cgroup_unwatch(struct cgroup *cgroup,
                     bool keep_empty); /* keep_empty: go on listening for the last process's end */
+
+/* hit.c */
+void hits_open(struct cgroup_root *root);
+/* Read them and tell what has grown. settled: not only what is told at once, once a second; what follows from it is there too. */
+void hits_look(struct cgroup_root *root, struct hits *hits, bool settled);
+void hits_forget(struct cgroup_root *root, struct hits *hits);
 
 /* level.c */
 void cgroup_add_levels(const struct cgroup *cgroup);             /* those above it, where they are not known yet */

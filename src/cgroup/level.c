@@ -55,6 +55,10 @@ static void add_level(struct cgroup_root *root, const char *path)
         return; /* an OOM there would be taken for the host's */
     memcpy(level->path, path, count);
     level->ooms = read_ooms(path);
+    size_t project = strlen(root->path);
+    if (strncmp(path, root->path, project) == 0)
+        level->group = path[project] == '/' ? level->path + project + 1 : path[project] == '\0' ? "/" : NULL;
+    level->hits.level = level;
     AUTO_FREE char *file = base_format("%s/memory.events.local", path);
     level->watch = file != NULL ? inotify_add_watch(root->inotify_fd, file, IN_MODIFY) : -1;
     root->watch_count += level->watch >= 0;
@@ -70,8 +74,10 @@ void cgroup_add_levels(const struct cgroup *cgroup)
         add_level(root, path);
 }
 
-static void look_at_level(struct level *level)
+static void look_at_level(struct cgroup_root *root, struct level *level)
 {
+    if (level->group != NULL)
+        hits_look(root, &level->hits, false);
     uint64_t ooms = read_ooms(level->path);
     if (ooms == SHOAL_ABSENT || ooms <= level->ooms)
         return;
@@ -83,7 +89,20 @@ void cgroup_look_at_levels(struct cgroup_root *root, int watch)
 {
     for (struct level *at = root->levels; at != NULL; at = at->next)
         if (watch < 0 || at->watch == watch)
-            look_at_level(at);
+            look_at_level(root, at);
+}
+
+void cgroup_watch_groups(struct cgroup_root *root, cgroup_group_event_cb cb, void *data)
+{
+    root->group_cb = cb;
+    root->group_data = data;
+}
+
+void cgroup_tell_group_hits(struct cgroup_root *root)
+{
+    for (struct level *at = root->levels; at != NULL; at = at->next)
+        if (at->group != NULL)
+            hits_look(root, &at->hits, true);
 }
 
 void cgroup_free_levels(struct cgroup_root *root)
@@ -140,7 +159,7 @@ void cgroup_find_oom(struct cgroup *cgroup, struct cgroup_oom *out)
         struct level *level = find_level(root, path);
         if (level == NULL)
             continue;
-        look_at_level(level);
+        look_at_level(root, level);
         if (!was_hit(level))
             continue;
         size_t count = strlen(path);

@@ -487,7 +487,7 @@ int cgroup_root_open(struct cgroup_root **out, uv_loop_t *loop, const char *proj
     return code;
 }
 
-static void on_poll_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
     struct cgroup_root *root = handle->data;
     void (*cb)(void *) = root->close_cb;
@@ -497,8 +497,15 @@ static void on_poll_closed(uv_handle_t *handle)
     cb(data);
 }
 
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct cgroup_root *root = handle->data;
+    uv_close((uv_handle_t *)&root->hits_timer, on_timer_closed);
+}
+
 void cgroup_root_close(struct cgroup_root *root, void (*cb)(void *data), void *data)
 {
+    root->closing = true;
     root->close_cb = cb;
     root->close_data = data;
     uv_close((uv_handle_t *)&root->poll, on_poll_closed);

@@ -133,7 +133,8 @@ static bool is_circle(struct load *load, const struct place *at, const struct in
 static void include_one(struct load *load, const struct place *at, const struct node *entry, struct node *root,
                         const char *directory)
 {
-    static const char *const sections[] = {"services", "volumes", "networks", "secrets", "configs", "models", "x-shoal"};
+    static const char *const sections[] = {"services", "volumes", "networks", "secrets",
+                                           "configs",  "models",  "x-shoal"};
     struct inclusion inclusion = {0};
     if ((entry->kind != NODE_MAP && !node_is(entry, TYPE_STRING)) ||
         !read_inclusion(load, at, entry, directory, &inclusion) || is_circle(load, at, &inclusion))

@@ -131,8 +131,9 @@ static const struct key fleet_keys[] = {
     {"configs", &configs_kind, .section = &config_section, .form = "mapping", .doc = "Files for services."},
     {"models", &models_kind, .section = &model_section, .form = "mapping", .doc = "Language models."},
     {"include", &includes_kind, .read = read_nothing, .section = &include_section, .form = "list",
-     .doc = "Other fleets that belong to this one. What their *x-shoal* says, this one's may only say alike; groups and "
-            "profiles come together by name. Foreign x- keys at their top stay behind."},
+     .doc =
+         "Other fleets that belong to this one. What their *x-shoal* says, this one's may only say alike; groups and "
+         "profiles come together by name. Foreign x- keys at their top stay behind."},
     {"version", &version_kind, .reload = RELOAD_LIVE, .read = read_nothing, .form = "text",
      .doc = "Obsolete; a warning."},
     {"x-shoal", &kind_any, .reload = RELOAD_INSIDE, .read = read_nested, .section = &fleet_x_section, .form = "mapping",

@@ -161,6 +161,9 @@ void *container_get_data(const struct container *c);
 /* Read its counters; those of its links are what net_read_stats() found last. Texts in *out are c's. */
 void container_sample(struct container *c, shoal_sample_t *out);
 
+/* The same of its links alone, in the order of shoal_sample_t.net. Returns false where it does not run or none was read. */
+bool container_read_links(const struct container *c, uint64_t out[6]);
+
 /* Give up everything: addresses, directory (by a worker), the record. Publishes DISCONNECT and DESTROY, then cb, in which c is
  * gone. c must be settled. */
 void container_close(struct container *c, void (*cb)(void *data), void *data);

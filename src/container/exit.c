@@ -215,13 +215,15 @@ static void gather(struct container *c)
     for (size_t i = 0; i < c->endpoint_count && c->kit->links_asked < LINKS_ASKED_MOST; i++)
         ending->links_waiting += net_endpoint_read_stats(c->endpoints[i], on_link_read, c) == 0;
     c->kit->links_asked += ending->links_waiting > 0;
-    if (c->cgroup != NULL)
-        oom_seen(c, ending->sample.memory.events.oom_kill); /* its notice may still be on the way */
+    if (c->cgroup != NULL) { /* notices may still be on the way */
+        cgroup_tell_hits(c->cgroup);
+        oom_seen(c, ending->sample.memory.events.oom_kill);
+    }
     exit_go_on(c);
 }
 
 /* shoal-init ends as its command did, and says in its name when that was by a signal. */
-static int find_command_signal(const struct container *c)
+int exit_find_command_signal(const struct container *c)
 {
     static const char prefix[] = REPORT_COMM_SIGNAL;
     char name[PROCESS_COMM];
@@ -245,7 +247,7 @@ static void look(struct container *c)
         return;
     }
     shoal_error_t error;
-    int command_signal = find_command_signal(c);
+    int command_signal = exit_find_command_signal(c);
     int reaped = process_reap(c->pid_fd, &c->exit_code, &c->signal, &error);
     if (reaped == 0) { /* not yet: once more when it is told again */
         (void)uv_poll_start(&c->pid_poll, UV_READABLE, on_exited);

@@ -208,6 +208,7 @@ int channel_wake(struct container *c, shoal_error_t *err); /* what the plan's ne
 void exit_look_at_some(struct sandbox_kit *kit);         /* of those in the kit's line, for a slice of time */
 int exit_watch(struct container *c, shoal_error_t *err); /* poll the pidfd */
 void exit_go_on(struct container *c);                    /* something that its end waited for is there */
+int exit_find_command_signal(const struct container *c); /* of an init's command, while the init is there; 0 none */
 void exit_release(struct container *c); /* the process is gone or never was: DIE, then release the run */
 
 /* sample.c */

@@ -14,6 +14,7 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
 {
     struct container *c = data;
     shoal_event_t published = {.count = count};
+    published.limit = cgroup_event_limit(event, &published.counter);
     switch (event) {
     case CGROUP_EVENT_EMPTY:
         break; /* the pidfd tells the end; cgroup_remove() waits for this by itself */
@@ -24,6 +25,10 @@ static void on_cgroup_event(void *data, enum cgroup_event event, uint64_t count)
     case CGROUP_EVENT_OOM_KILL:
         oom_seen(c, count);
         break;
+    case CGROUP_EVENT_MEMORY_LOW:
+    case CGROUP_EVENT_MEMORY_HIGH:
+    case CGROUP_EVENT_MEMORY_MAX:
+    case CGROUP_EVENT_MEMORY_OOM:
     case CGROUP_EVENT_PIDS_MAX:
         container_publish(c, SHOAL_EVENT_LIMIT, &published);
         break;

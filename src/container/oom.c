@@ -44,10 +44,13 @@ void oom_close(struct sandbox_kit *kit)
     kit->oom = NULL;
 }
 
-/* The process that is the command: the first one, or the init's child. */
+/* The process that is the command: the first one, or the init's child. 0: it has ended, and what else the init has for children
+ * ends with it. */
 static pid_t find_command(const struct container *c)
 {
-    return c->service->init && c->pid != 0 ? process_first_child(c->pid) : c->pid;
+    if (c->pid == 0 || exit_find_command_signal(c) != 0)
+        return 0;
+    return c->service->init ? process_first_child(c->pid) : c->pid;
 }
 
 static void publish(struct container *c, const struct kmsg_victim *victim)

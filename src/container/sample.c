@@ -32,9 +32,9 @@ static void fill(const struct container *c, enum container_state state, shoal_sa
     put_disk(c, out);
 }
 
-void sample_read_links(const struct container *c, shoal_sample_t *out)
+/* Untouched where none was read. */
+static bool read_links(const struct container *c, uint64_t *sums)
 {
-    uint64_t *sums = &out->net.rx_bytes;
     bool first = true;
     for (size_t i = 0; i < c->endpoint_count; i++) {
         uint64_t seen[6];
@@ -44,6 +44,19 @@ void sample_read_links(const struct container *c, shoal_sample_t *out)
             sums[k] = first ? seen[k] : sums[k] + seen[k];
         first = false;
     }
+    return !first;
+}
+
+void sample_read_links(const struct container *c, shoal_sample_t *out)
+{
+    (void)read_links(c, &out->net.rx_bytes);
+}
+
+bool container_read_links(const struct container *c, uint64_t out[6])
+{
+    if (c->state != CONTAINER_RUNNING && c->state != CONTAINER_PAUSED && c->state != CONTAINER_STOPPING)
+        return false;
+    return read_links(c, out);
 }
 
 void container_sample(struct container *c, shoal_sample_t *out)

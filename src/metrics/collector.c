@@ -146,6 +146,15 @@ static void on_fleet(void *data, const shoal_fleet_sample_t *fleet)
     if (c->under_way != NULL) {
         tally_take_removed(c->tally, c->under_way);
         snapshot_set_fleet(c->under_way, fleet);
+    }
+}
+
+/* The end of each round. */
+static void on_host(void *data, const shoal_host_sample_t *host)
+{
+    struct collector *c = data;
+    if (c->under_way != NULL) {
+        snapshot_set_host(c->under_way, host);
         finish(c);
     }
     c->behind_another = false;
@@ -170,8 +179,12 @@ int collector_open(struct collector **out, uv_loop_t *loop, const struct metrics
     (void)uv_timer_init(loop, &c->turn);
     c->turn.data = c;
     c->parts_open = 2;
-    c->subscriber = (shoal_subscriber_t){
-        .data = c, .on_event = on_event, .on_sample = on_sample, .on_group = on_group, .on_fleet = on_fleet};
+    c->subscriber = (shoal_subscriber_t){.data = c,
+                                         .on_event = on_event,
+                                         .on_sample = on_sample,
+                                         .on_group = on_group,
+                                         .on_fleet = on_fleet,
+                                         .on_host = on_host};
     c->source.subscribe(supervisor, &c->subscriber);
     *out = c;
     return 0;
@@ -207,8 +220,10 @@ struct snapshot *collector_take_last(struct collector *c)
     }
     if (c->under_way != NULL) { /* it has not, or another's round is under way: what is known has to do */
         tally_take_all(c->tally, c->under_way);
-        if (c->ready != NULL && c->ready->fleet_labels != NULL)
+        if (c->ready != NULL && c->ready->fleet_labels != NULL) {
             snapshot_copy_fleet(c->under_way, c->ready);
+            snapshot_copy_host(c->under_way, c->ready);
+        }
         finish(c);
     }
     return c->ready != NULL ? snapshot_share(c->ready) : NULL;

@@ -105,7 +105,15 @@ static const struct counter fleet_counters[] = {
     {                                                                                                                  \
 #member, offsetof(shoal_fleet_sample_t, pool.member)                                                           \
     }
-static const struct counter pool_counters[] = {POOL(ready), POOL(lent), POOL(made), POOL(reused)};
+static const struct counter pool_counters[] = {POOL(ready), POOL(lent),   POOL(made),  POOL(reused),
+                                               POOL(hits),  POOL(misses), POOL(failed)};
+
+#define GOVERNOR(member)                                                                                               \
+    {                                                                                                                  \
+#member, offsetof(shoal_fleet_sample_t, governor.member)                                                       \
+    }
+static const struct counter governor_counters[] = {GOVERNOR(waiting_ordinary), GOVERNOR(waiting_crashed),
+                                                   GOVERNOR(slow_ordinary), GOVERNOR(slow_crashed), GOVERNOR(slowed)};
 
 static void put_counters(struct json *json, const void *record, const struct counter *counters, size_t count)
 {
@@ -255,8 +263,10 @@ static void put_oom(struct json *json, const shoal_event_t *event)
     put_oom_members(json, event->oom);
 }
 
-static void put_count(struct json *json, const shoal_event_t *event)
+static void put_limit(struct json *json, const shoal_event_t *event)
 {
+    json_string(json, "limit", event->limit);
+    json_string(json, "counter", event->counter);
     put_counter(json, "count", event->count);
 }
 
@@ -291,6 +301,14 @@ static void put_throttle(struct json *json, const shoal_event_t *event)
     }
     json_double(json, "rate", event->throttle.rate);
     json_uint(json, "waiting", event->throttle.waiting);
+}
+
+static void put_pool(struct json *json, const shoal_event_t *event)
+{
+    json_string(json, "state", event->error != NULL ? "failing" : "open");
+    json_string(json, "error", event->error);
+    if (event->delay_usec > 0)
+        json_uint(json, "delay_usec", event->delay_usec);
 }
 
 static void put_pressure_event(struct json *json, const shoal_event_t *event)
@@ -340,10 +358,11 @@ static void (*const event_members[SHOAL_EVENT_COUNT])(struct json *json, const s
     [SHOAL_EVENT_STOP] = put_end,
     [SHOAL_EVENT_BACKOFF] = put_backoff,
     [SHOAL_EVENT_UPDATE] = put_update,
-    [SHOAL_EVENT_LIMIT] = put_count,
+    [SHOAL_EVENT_LIMIT] = put_limit,
     [SHOAL_EVENT_NETWORK_CONNECT] = put_network,
     [SHOAL_EVENT_NETWORK_DISCONNECT] = put_network,
     [SHOAL_EVENT_THROTTLE] = put_throttle,
+    [SHOAL_EVENT_POOL] = put_pool,
     [SHOAL_EVENT_PRESSURE] = put_pressure_event,
 };
 
@@ -455,6 +474,7 @@ void ndjson_fleet(struct text *out, const shoal_fleet_sample_t *fleet)
     json_string(&json, "project", fleet->project);
     put_counters(&json, fleet, fleet_counters, COUNT(fleet_counters));
     put_object(&json, "pool", fleet, pool_counters, COUNT(pool_counters));
+    put_object(&json, "governor", fleet, governor_counters, COUNT(governor_counters));
     end(&json);
 }
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-enum source { SOURCE_CONTAINER, SOURCE_GROUP, SOURCE_FLEET, SOURCE_SELF };
+enum source { SOURCE_CONTAINER, SOURCE_GROUP, SOURCE_FLEET, SOURCE_LIMIT, SOURCE_SELF };
 enum value {
     VALUE_COUNT,   /* an uint64_t as it is; SHOAL_ABSENT: no line */
     VALUE_USEC,    /* an uint64_t of microseconds, written as seconds */
@@ -34,6 +34,7 @@ struct family {
 #define SAMPLE(member) ROW(sample.member)
 #define SELF(member) offsetof(struct snapshot, self.member)
 #define FLEET(member) offsetof(struct snapshot, fleet.member)
+#define LIMIT(member) offsetof(struct snapshot_limit, member)
 
 #define CONTAINER(name, type, unit, value, help, offset) \
     {name, type, unit, help, SOURCE_CONTAINER, value, 1, {{offset, NULL}}}
@@ -105,6 +106,12 @@ static const struct family families[] = {
     GROUP("shoal_group_memory_working_set_bytes", "gauge", "bytes", VALUE_COUNT, "Memory in use without page cache that was not used of late.", ROW(working_set_bytes)),
     GROUP("shoal_group_memory_limit_bytes", "gauge", "bytes", VALUE_COUNT, "Its own memory.max; absent when there is no limit.", SAMPLE(memory.max)),
     GROUP("shoal_group_oom_events", "counter", NULL, VALUE_COUNT, "Processes that the kernel killed in it for lack of memory.", SAMPLE(memory.events.oom_kill)),
+    GROUP("shoal_group_network_receive_bytes", "counter", "bytes", VALUE_COUNT, "Bytes received by its containers, those that have ended too.", SAMPLE(net.rx_bytes)),
+    GROUP("shoal_group_network_receive_packets", "counter", NULL, VALUE_COUNT, "Packets received.", SAMPLE(net.rx_packets)),
+    GROUP("shoal_group_network_receive_packets_dropped", "counter", NULL, VALUE_COUNT, "Packets dropped on their way in.", SAMPLE(net.rx_dropped)),
+    GROUP("shoal_group_network_transmit_bytes", "counter", "bytes", VALUE_COUNT, "Bytes sent.", SAMPLE(net.tx_bytes)),
+    GROUP("shoal_group_network_transmit_packets", "counter", NULL, VALUE_COUNT, "Packets sent.", SAMPLE(net.tx_packets)),
+    GROUP("shoal_group_network_transmit_packets_dropped", "counter", NULL, VALUE_COUNT, "Packets dropped on their way out.", SAMPLE(net.tx_dropped)),
     GROUP("shoal_group_tasks", "gauge", NULL, VALUE_COUNT, "Tasks.", SAMPLE(pids.current)),
     GROUP("shoal_group_tasks_limit", "gauge", NULL, VALUE_COUNT, "Its own pids.max; absent when there is no limit.", SAMPLE(pids.max)),
     {"shoal_group_pressure_waiting_seconds", "counter", "seconds", "Time for which some task in it waited.", SOURCE_GROUP, VALUE_USEC, 3, {
@@ -113,6 +120,21 @@ static const struct family families[] = {
     {"shoal_fleet_containers", "gauge", NULL, "Containers of the fleet by state.", SOURCE_FLEET, VALUE_COUNT, 5, {
         {FLEET(running), "state=\"running\""}, {FLEET(paused), "state=\"paused\""}, {FLEET(starting), "state=\"starting\""},
         {FLEET(backoff), "state=\"backoff\""}, {FLEET(exited), "state=\"exited\""}}},
+    {"shoal_pool_namespaces", "gauge", NULL, "Network namespaces made ahead: ready, and lent to containers.", SOURCE_FLEET, VALUE_COUNT, 2, {
+        {FLEET(pool.ready), "state=\"ready\""}, {FLEET(pool.lent), "state=\"lent\""}}},
+    {"shoal_pool_made", "counter", NULL, "Network namespaces that were made ahead.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(pool.made), NULL}}},
+    {"shoal_pool_reused", "counter", NULL, "Starts in a namespace that had served before.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(pool.reused), NULL}}},
+    {"shoal_pool_starts", "counter", NULL, "Starts that found a namespace ready, and that found none.", SOURCE_FLEET, VALUE_COUNT, 2, {
+        {FLEET(pool.hits), "found=\"hit\""}, {FLEET(pool.misses), "found=\"miss\""}}},
+    {"shoal_pool_failures", "counter", NULL, "Namespaces that could not be made, or not be cleaned to serve again.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(pool.failed), NULL}}},
+    {"shoal_governor_waiting", "gauge", NULL, "Starts that wait for their turn.", SOURCE_FLEET, VALUE_COUNT, 2, {
+        {FLEET(governor.waiting_ordinary), "starts=\"ordinary\""}, {FLEET(governor.waiting_crashed), "starts=\"crashed\""}}},
+    {"shoal_governor_slow", "gauge", NULL, "1 while such starts are slowed down.", SOURCE_FLEET, VALUE_COUNT, 2, {
+        {FLEET(governor.slow_ordinary), "starts=\"ordinary\""}, {FLEET(governor.slow_crashed), "starts=\"crashed\""}}},
+    {"shoal_governor_throttles", "counter", NULL, "How often starts were slowed down.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(governor.slowed), NULL}}},
+    {"shoal_host_limit", "gauge", NULL, "Limits of the host, by their names in the kernel; memory in bytes.", SOURCE_LIMIT, VALUE_COUNT, 1, {{LIMIT(limit), NULL}}},
+    {"shoal_host_limit_used", "gauge", NULL, "How much of it is in use on the host, or by this fleet where the kernel counts no more.", SOURCE_LIMIT, VALUE_COUNT, 1, {{LIMIT(used), NULL}}},
+    {"shoal_host_limit_needed", "gauge", NULL, "What the whole fleet needs of it.", SOURCE_LIMIT, VALUE_COUNT, 1, {{LIMIT(needed), NULL}}},
     {"shoal_fleet_starts", "counter", NULL, "Starts that worked.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(starts), NULL}}},
     {"shoal_fleet_deaths", "counter", NULL, "Ends of containers.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(deaths), NULL}}},
     {"process_resident_memory_bytes", "gauge", "bytes", "Resident memory of shoal itself.", SOURCE_SELF, VALUE_COUNT, 1, {{SELF(rss_bytes), NULL}}},
@@ -241,8 +263,12 @@ static void put_row(struct text *out, const struct family *family, const struct 
     const struct snapshot_row *row = family->source == SOURCE_CONTAINER ? &snapshot->rows[index]
                                      : family->source == SOURCE_GROUP   ? &snapshot->groups[index]
                                                                         : NULL;
-    const void *record = row != NULL ? (const void *)row : snapshot;
-    const char *own = row != NULL ? row->who->labels : family->source == SOURCE_FLEET ? snapshot->fleet_labels : NULL;
+    const struct snapshot_limit *limit = family->source == SOURCE_LIMIT ? &snapshot->limits[index] : NULL;
+    const void *record = row != NULL ? (const void *)row : limit != NULL ? (const void *)limit : snapshot;
+    const char *own = row != NULL                      ? row->who->labels
+                      : limit != NULL                  ? limit->labels
+                      : family->source == SOURCE_FLEET ? snapshot->fleet_labels
+                                                       : NULL;
     for (size_t i = 0; i < family->count; i++) {
         uint64_t value;
         if (!read_value(family, record, family->points[i].offset, &value))
@@ -265,6 +291,7 @@ static size_t count_rows(const struct snapshot *snapshot, enum source source)
 {
     return source == SOURCE_CONTAINER ? snapshot->count
            : source == SOURCE_GROUP   ? snapshot->group_count
+           : source == SOURCE_LIMIT   ? snapshot->limit_count
            : source == SOURCE_FLEET   ? snapshot->fleet_labels != NULL
                                       : 1;
 }

@@ -149,6 +149,15 @@ struct snapshot *snapshot_share(struct snapshot *snapshot)
     return snapshot;
 }
 
+static void free_limits(struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->limit_count; i++)
+        free(snapshot->limits[i].labels);
+    free(snapshot->limits);
+    snapshot->limits = NULL;
+    snapshot->limit_count = 0;
+}
+
 void snapshot_drop(struct snapshot *snapshot)
 {
     if (snapshot == NULL || --snapshot->references > 0)
@@ -157,6 +166,7 @@ void snapshot_drop(struct snapshot *snapshot)
         identity_drop(snapshot->rows[i].who);
     for (size_t i = 0; i < snapshot->group_count; i++)
         identity_drop(snapshot->groups[i].who);
+    free_limits(snapshot);
     free(snapshot->rows);
     free(snapshot->groups);
     free(snapshot->fleet_labels);
@@ -179,6 +189,45 @@ void snapshot_copy_fleet(struct snapshot *snapshot, const struct snapshot *from)
     free(snapshot->fleet_labels);
     snapshot->fleet_labels = from->fleet_labels != NULL ? base_format("%s", from->fleet_labels) : NULL;
     snapshot->fleet = from->fleet;
+}
+
+static void make_limits(struct snapshot *snapshot, size_t count)
+{
+    free_limits(snapshot);
+    snapshot->limits = calloc(count + 1, sizeof *snapshot->limits);
+    snapshot->failed |= snapshot->limits == NULL;
+}
+
+static void add_limit(struct snapshot *snapshot, char *labels, uint64_t used, uint64_t limit, uint64_t needed)
+{
+    snapshot->failed |= labels == NULL;
+    if (labels != NULL)
+        snapshot->limits[snapshot->limit_count++] = (struct snapshot_limit){labels, used, limit, needed};
+}
+
+/* What the host has not is left out. */
+void snapshot_set_host(struct snapshot *snapshot, const shoal_host_sample_t *host)
+{
+    make_limits(snapshot, host->resource_count);
+    for (size_t i = 0; snapshot->limits != NULL && i < host->resource_count; i++) {
+        const shoal_resource_t *resource = &host->resources[i];
+        if (resource->limit == SHOAL_ABSENT)
+            continue;
+        struct text labels = {0};
+        add_label(&labels, "project", host->project);
+        add_label(&labels, "network", resource->network);
+        add_label(&labels, "resource", resource->name);
+        add_limit(snapshot, text_take(&labels), resource->used, resource->limit, resource->needed);
+    }
+}
+
+void snapshot_copy_host(struct snapshot *snapshot, const struct snapshot *from)
+{
+    make_limits(snapshot, from->limit_count);
+    for (size_t i = 0; snapshot->limits != NULL && i < from->limit_count; i++) {
+        const struct snapshot_limit *limit = &from->limits[i];
+        add_limit(snapshot, base_format("%s", limit->labels), limit->used, limit->limit, limit->needed);
+    }
 }
 
 static struct snapshot_row *grow(struct snapshot *snapshot, struct snapshot_row **rows, size_t *count, size_t *room)

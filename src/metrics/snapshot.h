@@ -27,6 +27,12 @@ struct snapshot_row {
     shoal_sample_t sample;      /* counters of all runs; gauges are absent when it does not run. Its texts are NULL */
 };
 
+/* One limit of the host. */
+struct snapshot_limit {
+    char *labels; /* owned: project="...",network="...",resource="..." */
+    uint64_t used, limit, needed;
+};
+
 struct snapshot {
     unsigned references;
     uint64_t time_usec; /* monotonic, of its end */
@@ -37,6 +43,8 @@ struct snapshot {
     bool failed;                 /* memory ran out: rows are missing */
     char *fleet_labels;          /* owned: project="..."; NULL: no fleet sample */
     shoal_fleet_sample_t fleet;
+    size_t limit_count;
+    struct snapshot_limit *limits; /* owned */
     struct self_sample self;
 };
 struct snapshot *snapshot_share(struct snapshot *snapshot);
@@ -44,6 +52,8 @@ void snapshot_drop(struct snapshot *snapshot); /* NULL is fine */
 void snapshot_add_group(struct snapshot *snapshot, const shoal_sample_t *sample);
 void snapshot_set_fleet(struct snapshot *snapshot, const shoal_fleet_sample_t *fleet);
 void snapshot_copy_fleet(struct snapshot *snapshot, const struct snapshot *from);
+void snapshot_set_host(struct snapshot *snapshot, const shoal_host_sample_t *host);
+void snapshot_copy_host(struct snapshot *snapshot, const struct snapshot *from);
 
 struct tally;
 struct tally *tally_new(void); /* NULL: out of memory */

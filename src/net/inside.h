@@ -154,6 +154,7 @@ struct net_namespace {
     char host_name[IFNAMSIZ];
     uint32_t group;
     int master, failed; /* of the last work: 0 or a negative errno */
+    const char *step;   /* which failed */
 };
 void namespace_make(struct net_namespace *namespace, int host_socket_fd);
 void namespace_scrub(struct net_namespace *namespace, int host_socket_fd);

@@ -81,17 +81,25 @@ static int make_link(const struct net_namespace *namespace, int host_socket_fd)
 
 void namespace_make(struct net_namespace *namespace, int host_socket_fd)
 {
+    namespace->step = "unshare (sysctl user.max_net_namespaces)";
     int code = unshare(CLONE_NEWNET) < 0 ? -errno : 0;
     if (code == 0) {
+        namespace->step = "lo";
         namespace->socket_fd = netlink_open_blocking(NULL);
         code = namespace->socket_fd < 0 ? -EMFILE : set_loopback_up(namespace->socket_fd);
     }
-    if (code == 0)
+    if (code == 0) {
+        namespace->step = "sysctls";
         code = write_sysctls();
-    if (code == 0 && namespace->shard != NULL)
+    }
+    if (code == 0 && namespace->shard != NULL) {
+        namespace->step = namespace->host_name;
         code = make_link(namespace, host_socket_fd);
-    if (code == 0)
+    }
+    if (code == 0) {
+        namespace->step = "sysfs";
         code = namespace->sysfs_fd = make_sysfs();
+    }
     namespace->failed = code < 0 ? code : 0;
 }
 
@@ -140,6 +148,7 @@ static int scrub_link(struct net_namespace *namespace, int host_socket_fd)
 void namespace_scrub(struct net_namespace *namespace, int host_socket_fd)
 {
     AUTO_FD ns_fd = ioctl(namespace->socket_fd, SIOCGSKNS);
+    namespace->step = "scrub";
     int code = ns_fd < 0 || setns(ns_fd, CLONE_NEWNET) < 0 ? -errno : check_sockets();
     if (code == 0 && namespace->shard != NULL)
         code = scrub_link(namespace, host_socket_fd);

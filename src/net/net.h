@@ -106,6 +106,9 @@ struct net_stock_options {
     struct net *net;      /* outlives the stock; NULL: no network at all */
     const size_t *wanted; /* how many are kept ready, per network of net and then for none; copied */
     size_t network_count;
+    /* Several in a row could not be made: none is tried before delay_ms is over, longer each time. code 0: one worked again. */
+    void (*on_trouble)(void *data, int code, const char *step, uint64_t delay_ms); /* may be NULL */
+    void *data;
 };
 enum {
     NET_STOCK_MOST = 64,     /* of one kind may be wanted; what comes back may make that twice as many */
@@ -138,7 +141,8 @@ int net_namespace_connect(struct net_namespace *namespace, struct net_endpoint *
 
 struct net_stock_counts {
     unsigned ready, lent; /* now */
-    uint64_t made, reused;
+    uint64_t made, reused, failed;
+    uint64_t hits, misses; /* starts that found one, and that found none */
 };
 struct net_stock_counts net_stock_count(const struct net_stock *stock);
 

@@ -18,8 +18,13 @@ struct net_stock {
     size_t network_count;
     struct net_namespace *lent_first, *lent_last; /* oldest first */
     unsigned lent;
-    uint64_t made, reused;
+    uint64_t made, reused, failed, hits, misses;
     unsigned failures; /* in a row: then no more is tried */
+    uint64_t delay_ms; /* until then; 0: no trouble */
+    uv_timer_t retry;
+    unsigned handles_open;                                                         /* while it closes */
+    void (*on_trouble)(void *data, int code, const char *step, uint64_t delay_ms); /* may be NULL */
+    void *data;
 
     uv_thread_t thread;
     uv_async_t async;
@@ -32,7 +37,7 @@ struct net_stock {
     void *close_data;
 };
 
-enum { FAILURES_MOST = 3 };
+enum { FAILURES_MOST = 3, RETRY_MS = 1000, RETRY_LONGEST_MS = 60000 };
 
 static void *last_of(struct net_namespace **list)
 {
@@ -151,7 +156,43 @@ static void fill(struct net_stock *stock)
     }
 }
 
-static void on_async_closed(uv_handle_t *handle);
+static void on_retry(uv_timer_t *timer)
+{
+    struct net_stock *stock = timer->data;
+    stock->failures = FAILURES_MOST - 1; /* one more failure and it waits again */
+    fill(stock);
+}
+
+/* Sandboxes go on without: each start makes a namespace of its own. */
+static void count_failure(struct net_stock *stock, const struct net_namespace *failed)
+{
+    stock->failed++;
+    if (failed->used) /* one that could not be scrubbed says nothing of those to be made */
+        return;
+    if (++stock->failures < FAILURES_MOST || uv_is_active((uv_handle_t *)&stock->retry))
+        return;
+    stock->delay_ms = stock->delay_ms == 0                     ? RETRY_MS
+                      : 2 * stock->delay_ms > RETRY_LONGEST_MS ? RETRY_LONGEST_MS
+                                                               : 2 * stock->delay_ms;
+    (void)uv_timer_start(&stock->retry, on_retry, stock->delay_ms, 0);
+    if (stock->on_trouble != NULL)
+        stock->on_trouble(stock->data, failed->failed, failed->step, stock->delay_ms);
+}
+
+static void count_success(struct net_stock *stock, const struct net_namespace *namespace)
+{
+    if (namespace->used)
+        return;
+    stock->made++;
+    bool was_trouble = stock->delay_ms > 0;
+    stock->failures = 0;
+    stock->delay_ms = 0;
+    (void)uv_timer_stop(&stock->retry);
+    if (was_trouble && stock->on_trouble != NULL)
+        stock->on_trouble(stock->data, 0, NULL, 0);
+}
+
+static void on_handle_closed(uv_handle_t *handle);
 
 static void on_done(uv_async_t *async)
 {
@@ -167,19 +208,21 @@ static void on_done(uv_async_t *async)
         struct kind *kind = &stock->kinds[namespace->network];
         kind->coming--;
         if (namespace->failed < 0) {
-            stock->failures += namespace->failed != -EBUSY; /* busy: only this one is of no use */
+            if (stock->close_cb == NULL)
+                count_failure(stock, namespace);
             free_namespace(namespace);
             continue;
         }
-        stock->failures = 0;
-        stock->made += !namespace->used;
+        count_success(stock, namespace);
         namespace->next = kind->ready;
         kind->ready = namespace;
         kind->ready_count++;
     }
     if (stopped) { /* the thread has left its last word behind it: no wait */
         (void)uv_thread_join(&stock->thread);
-        uv_close((uv_handle_t *)async, on_async_closed);
+        stock->handles_open = 2;
+        uv_close((uv_handle_t *)async, on_handle_closed);
+        uv_close((uv_handle_t *)&stock->retry, on_handle_closed);
     } else if (stock->close_cb == NULL) {
         fill(stock);
     }
@@ -218,6 +261,9 @@ static int start_thread(struct net_stock *stock, uv_loop_t *loop)
     }
     stock->async.data = stock;
     uv_unref((uv_handle_t *)&stock->async); /* a stock alone keeps no loop going */
+    (void)uv_timer_init(loop, &stock->retry);
+    stock->retry.data = stock;
+    uv_unref((uv_handle_t *)&stock->retry);
     return 0;
 }
 
@@ -234,6 +280,8 @@ int net_stock_open(struct net_stock **out, uv_loop_t *loop, const struct net_sto
     stock->net = options->net;
     stock->kinds = kinds;
     stock->network_count = options->network_count;
+    stock->on_trouble = options->on_trouble;
+    stock->data = options->data;
     for (size_t i = 0; i <= options->network_count; i++)
         kinds[i].wanted = options->wanted[i] > NET_STOCK_MOST ? NET_STOCK_MOST : (unsigned)options->wanted[i];
     int code = start_thread(stock, loop);
@@ -255,9 +303,11 @@ static void free_list(struct net_namespace *list)
     }
 }
 
-static void on_async_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     struct net_stock *stock = handle->data;
+    if (--stock->handles_open > 0)
+        return;
     void (*cb)(void *) = stock->close_cb;
     void *data = stock->close_data;
     for (size_t i = 0; i <= stock->network_count; i++)
@@ -296,6 +346,8 @@ struct net_namespace *net_stock_take(struct net_stock *stock, size_t network)
 {
     struct kind *kind = &stock->kinds[network];
     struct net_namespace *namespace = kind->ready;
+    stock->hits += namespace != NULL;
+    stock->misses += namespace == NULL;
     if (namespace == NULL)
         return NULL;
     kind->ready = namespace->next;
@@ -330,7 +382,14 @@ void net_stock_give(struct net_stock *stock, struct net_namespace *namespace)
 
 struct net_stock_counts net_stock_count(const struct net_stock *stock)
 {
-    struct net_stock_counts counts = {.lent = stock->lent, .made = stock->made, .reused = stock->reused};
+    struct net_stock_counts counts = {
+        .lent = stock->lent,
+        .made = stock->made,
+        .reused = stock->reused,
+        .failed = stock->failed,
+        .hits = stock->hits,
+        .misses = stock->misses,
+    };
     for (size_t i = 0; i <= stock->network_count; i++)
         counts.ready += stock->kinds[i].ready_count;
     return counts;

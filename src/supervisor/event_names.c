@@ -18,6 +18,7 @@ static const char *const event_names[SHOAL_EVENT_COUNT] = {
     [SHOAL_EVENT_NETWORK_CONNECT] = "connect",
     [SHOAL_EVENT_NETWORK_DISCONNECT] = "disconnect",
     [SHOAL_EVENT_THROTTLE] = "throttle",
+    [SHOAL_EVENT_POOL] = "pool",
     [SHOAL_EVENT_PRESSURE] = "pressure",
 };
 

@@ -267,6 +267,7 @@ static bool go_down(shoal_supervisor_t *s)
 static void finish(shoal_supervisor_t *s)
 {
     s->phase = PHASE_ENDED;
+    cgroup_tell_group_hits(s->cgroups);
     shoal_done_cb cb = s->done_cb;
     s->done_cb = NULL;
     if (cb != NULL)
@@ -388,7 +389,7 @@ static void on_event(void *data, struct container *c, shoal_event_t *event)
 
 static void on_ended(void *data, struct container *c, const shoal_sample_t *final)
 {
-    (void)c;
+    groups_end_run(container_get_data(c), final);
     supervisor_publish_sample(data, final);
 }
 

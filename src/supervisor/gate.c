@@ -21,6 +21,7 @@ static void publish(shoal_supervisor_t *s, const struct governor_news *news)
                      .rate = news->rate,
                      .waiting = news->waiting},
     };
+    s->gate.slowed += news->slow;
     supervisor_publish(s, &event);
 }
 

@@ -5,6 +5,12 @@
 #include "cgroup/cgroup.h"
 #include "supervisor/inside.h"
 
+enum { NET_COUNTS = 6 }; /* in the order of shoal_sample_t.net */
+struct group_net {
+    bool known;
+    uint64_t ended[NET_COUNTS], live[NET_COUNTS]; /* of runs that are over; of the others, in the last round */
+};
+
 static bool has_any(const shoal_limits_t *limits)
 {
     bool any = limits->device_count > 0 || limits->named_count > 0;
@@ -13,17 +19,26 @@ static bool has_any(const shoal_limits_t *limits)
     return any;
 }
 
+static void on_limit(void *data, const char *group, enum cgroup_event cause, uint64_t count)
+{
+    shoal_event_t event = {.kind = SHOAL_EVENT_LIMIT, .group = group, .count = count};
+    event.limit = cgroup_event_limit(cause, &event.counter);
+    supervisor_publish(data, &event);
+}
+
 int groups_open(shoal_supervisor_t *s, struct cgroup_limits *const *limits, shoal_error_t *err)
 {
     size_t count = s->spec->group_count;
     s->tree.groups = calloc(count + 1, sizeof(struct cgroup *));
-    if (s->tree.groups == NULL)
+    s->tree.net = calloc(count + 1, sizeof *s->tree.net);
+    if (s->tree.groups == NULL || s->tree.net == NULL)
         return shoal_fail(err, -ENOMEM, "groups");
     int code = 0;
     if (has_any(&s->spec->budget))
         code = cgroup_limit_project(s->cgroups, limits[count], &s->tree.project, err);
     for (size_t i = 0; i < count && code == 0; i++)
         code = cgroup_make_group(s->cgroups, s->spec->groups[i].name, limits[i], &s->tree.groups[i], err);
+    cgroup_watch_groups(s->cgroups, on_limit, s);
     return code;
 }
 
@@ -43,6 +58,7 @@ void groups_close(shoal_supervisor_t *s)
         cgroup_free_group(s->tree.groups[i]);
     cgroup_free_group(s->tree.project);
     free(s->tree.groups);
+    free(s->tree.net);
     s->tree = (struct cgroup_tree){0};
 }
 
@@ -62,7 +78,59 @@ static void publish(shoal_supervisor_t *s, const shoal_sample_t *sample)
     }
 }
 
-static void sample_one(shoal_supervisor_t *s, struct cgroup *cgroup, const char *name)
+/* No cgroup counts what goes over links: it is the sum of the members'. */
+
+static void add_net(struct group_net *net, const uint64_t counts[NET_COUNTS], bool ended)
+{
+    net->known = true;
+    for (size_t i = 0; i < NET_COUNTS; i++) {
+        net->ended[i] += ended ? counts[i] : 0;
+        net->live[i] += ended ? 0 : counts[i];
+    }
+}
+
+/* To its group, those around that, and the project. */
+static void add_to_all(const struct member *member, bool ended)
+{
+    const shoal_supervisor_t *s = member->boss;
+    for (int group = s->spec->services[member->service].group; group != SHOAL_NO_GROUP;
+         group = s->spec->groups[group].parent)
+        add_net(&s->tree.net[group], member->links, ended);
+    add_net(&s->tree.net[s->spec->group_count], member->links, ended);
+}
+
+static bool has_links(const struct member *member)
+{
+    bool any = false;
+    for (size_t i = 0; i < NET_COUNTS; i++)
+        any |= member->links[i] > 0;
+    return any;
+}
+
+void groups_end_run(struct member *member, const shoal_sample_t *final)
+{
+    const uint64_t *counts = &final->net.rx_bytes;
+    for (size_t i = 0; i < NET_COUNTS; i++)
+        if (counts[i] != SHOAL_ABSENT && counts[i] > member->links[i])
+            member->links[i] = counts[i];
+    if (has_links(member))
+        add_to_all(member, true);
+    memset(member->links, 0, sizeof member->links);
+}
+
+static void count_links(shoal_supervisor_t *s)
+{
+    for (size_t i = 0; i <= s->spec->group_count; i++)
+        memset(s->tree.net[i].live, 0, sizeof s->tree.net[i].live);
+    for (size_t i = 0; i < s->member_count; i++) {
+        struct member *member = &s->members[i];
+        bool known = member->container != NULL && container_read_links(member->container, member->links);
+        if (known || has_links(member)) /* not read this time: what was counted stays */
+            add_to_all(member, false);
+    }
+}
+
+static void sample_one(shoal_supervisor_t *s, struct cgroup *cgroup, const struct group_net *net, const char *name)
 {
     if (cgroup == NULL)
         return;
@@ -76,6 +144,8 @@ static void sample_one(shoal_supervisor_t *s, struct cgroup *cgroup, const char 
     sample.limit_count = 0;
     sample.limits = NULL;
     cgroup_read_sample(cgroup, &sample);
+    for (size_t i = 0; net->known && i < NET_COUNTS; i++)
+        (&sample.net.rx_bytes)[i] = net->ended[i] + net->live[i];
     publish(s, &sample);
 }
 
@@ -86,7 +156,8 @@ void groups_sample(shoal_supervisor_t *s)
         wanted |= at->on_group != NULL;
     if (!wanted || s->tree.groups == NULL)
         return;
-    sample_one(s, s->tree.project, "/");
+    count_links(s);
+    sample_one(s, s->tree.project, &s->tree.net[s->spec->group_count], "/");
     for (size_t i = 0; i < s->spec->group_count; i++)
-        sample_one(s, s->tree.groups[i], s->spec->groups[i].name);
+        sample_one(s, s->tree.groups[i], &s->tree.net[i], s->spec->groups[i].name);
 }

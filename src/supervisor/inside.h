@@ -65,6 +65,7 @@ struct member {
     struct control_part *parts;                              /* requests that wait for it */
     unsigned attempts;
     uint64_t delay_usec, died_usec;
+    uint64_t links[6];      /* of its run, as its groups count them */
     struct start_turn turn; /* in the gate */
 };
 
@@ -113,6 +114,7 @@ struct gate {
     struct pressure pressure;
     uint64_t totals[PRESSURE_COUNT], read_usec; /* at the last tick */
     uv_timer_t tick, due;                       /* due: when the next start may go */
+    uint64_t slowed;                            /* how often starts were slowed down */
 };
 void gate_init(shoal_supervisor_t *s);
 void gate_close(shoal_supervisor_t *s, uv_close_cb on_timer_closed); /* called for each of its two timers */
@@ -126,11 +128,13 @@ void gate_clear(shoal_supervisor_t *s); /* nobody starts any more */
 struct cgroup_tree {
     struct cgroup **groups; /* owned; per group of the spec */
     struct cgroup *project; /* NULL: no budget */
+    struct group_net *net;  /* owned; per group, then the project's */
 };
 /* Parents first, each with its limits; those of the budget are behind those of the groups. */
 int groups_open(shoal_supervisor_t *s, struct cgroup_limits *const *limits, shoal_error_t *err);
 void groups_close(shoal_supervisor_t *s);
-void groups_sample(shoal_supervisor_t *s); /* a record of each, to whoever listens */
+void groups_end_run(struct member *member, const shoal_sample_t *final); /* what went over its links stays counted */
+void groups_sample(shoal_supervisor_t *s);                               /* a record of each, to whoever listens */
 /* A child before execve can be in a cgroup whose memory.max others may run into. */
 bool groups_share_memory(const shoal_supervisor_t *s, const shoal_spec_t *spec);
 /* reload_groups.c: their limits, and those of the budget, change while the fleet runs. */
@@ -191,6 +195,7 @@ struct shoal_supervisor {
     struct reload *reload; /* under way; NULL none */
     bool reading_disks;    /* a worker does */
     struct stalls *stalls; /* NULL: no such rules */
+    bool pool_fails;       /* as last told */
     bool no_device_lists;  /* this host takes no program that restricts devices */
     bool no_pressure;      /* this host cannot carry out x-shoal.pressure, and the file says to go on without */
     uv_timer_t sample_timer;

@@ -19,7 +19,16 @@ static void publish_fleet(shoal_supervisor_t *s)
         fleet.pool.lent = stock.lent;
         fleet.pool.made = stock.made;
         fleet.pool.reused = stock.reused;
+        fleet.pool.hits = stock.hits;
+        fleet.pool.misses = stock.misses;
+        fleet.pool.failed = stock.failed;
     }
+    const struct start_gate *gates = s->gate.governor.gates;
+    fleet.governor.waiting_ordinary = gates[START_ORDINARY].waiting;
+    fleet.governor.waiting_crashed = gates[START_CRASHED].waiting;
+    fleet.governor.slow_ordinary = gates[START_ORDINARY].slow || s->gate.governor.limited;
+    fleet.governor.slow_crashed = gates[START_CRASHED].slow || s->gate.governor.limited;
+    fleet.governor.slowed = s->gate.slowed;
     for (size_t i = 0; i < s->member_count; i++) {
         if (s->members[i].container == NULL)
             continue;

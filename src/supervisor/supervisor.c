@@ -199,13 +199,33 @@ size_t supervisor_stock_wanted(const shoal_supervisor_t *s, size_t *wanted)
     return 0;
 }
 
+static void on_pool_trouble(void *data, int code, const char *step, uint64_t delay_ms)
+{
+    shoal_supervisor_t *s = data;
+    shoal_error_t error = {0};
+    if (code < 0)
+        (void)shoal_fail(&error, code, "pool: make a network namespace: %s", step);
+    if (code < 0 && !s->pool_fails)
+        supervisor_message(s, SHOAL_WARNING, "%s; starts make their own until it works again", error.text);
+    s->pool_fails = code < 0;
+    shoal_event_t event = {
+        .kind = SHOAL_EVENT_POOL, .error = code < 0 ? error.text : NULL, .delay_usec = delay_ms * 1000};
+    supervisor_publish(s, &event);
+}
+
 static int open_stock(shoal_supervisor_t *s, shoal_error_t *err)
 {
     AUTO_FREE size_t *wanted = calloc(s->spec->network_count + 1, sizeof *wanted);
     if (wanted == NULL)
         return shoal_fail(err, -ENOMEM, "stock of network namespaces");
     size_t total = supervisor_stock_wanted(s, wanted);
-    struct net_stock_options options = {.net = s->net, .wanted = wanted, .network_count = s->spec->network_count};
+    struct net_stock_options options = {
+        .net = s->net,
+        .wanted = wanted,
+        .network_count = s->spec->network_count,
+        .on_trouble = on_pool_trouble,
+        .data = s,
+    };
     return total > 0 ? net_stock_open(&s->stock, s->loop, &options, err) : 0;
 }
 

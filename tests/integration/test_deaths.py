@@ -1,10 +1,12 @@
 """Ways to die: each has its cause, who did it where that is certain, and a sentence that says so. What needs no controller runs
 here, the rest in the guest."""
+import datetime
 import json
 import os
 import platform
 import signal
 import struct
+import time
 
 import pytest
 
@@ -168,13 +170,18 @@ def test_memory_limit_of_the_group(fleet):
     assert died["oom"]["cgroup"].endswith("/shoal/demo/tenants") and "the limit of its group" in died["why"]
 
 
+def limits(oom, init):
+    return f"    mem_limit: 24m\n    memswap_limit: 24m\n    init: {init}\n    x-shoal: {{oom: {oom}}}\n"
+
+
 @needs_controllers
-def test_a_child_alone_dies_for_memory(fleet):
-    script = f"mkfifo /go; echo ready; read x < /go; sh -c '{EATER}'; echo survived; while :; do sleep 0.05; done"
-    started = fleet(service(script, "    mem_limit: 24m\n    memswap_limit: 24m\n"))
+@pytest.mark.parametrize("init", ["true", "false"])
+def test_a_child_alone_dies_for_memory(fleet, init):
+    script = f"mkfifo /go; echo ready $$; read x < /go; sh -c '{EATER}'; echo survived; while :; do sleep 0.05; done"
+    started = fleet(service(script, limits("process", init)))
     ready(started)
-    with open(os.path.join(started.cgroup_of("demo-a-1"), "memory.oom.group"), "w") as out:
-        out.write("0")
+    command = int(started.log_records("demo-a-1")[0]["log"].split()[1])
+    assert command == (2 if init == "true" else 1)
     started.inside("demo-a-1", "sh", "-c", "echo > /go")
     oom = started.wait_event("oom", timeout=30)
     assert oom["partial"] is True and oom["level"] == "own" and oom["victim"]["pid"] != started.pid_of("demo-a-1")
@@ -182,6 +189,65 @@ def test_a_child_alone_dies_for_memory(fleet):
     os.kill(started.pid_of("demo-a-1"), signal.SIGTERM)  # dropped; what follows is no OOM's doing
     died = started.stop().events("die")[0]
     assert died["cause"] in ("stop", "stop-timeout") and "oom" not in died
+
+
+@needs_controllers
+@pytest.mark.parametrize("init", ["true", "false"])
+def test_the_command_alone_is_chosen(fleet, init):
+    """What it leaves behind is killed with it, by another hand than the kernel's."""
+    result = fleet(service(f"sleep 1000 & {EATER}", limits("process", init))).wait(timeout=60)
+    died, oom = result.events("die")[0], result.events("oom")[0]
+    assert told(died) == ("oom", 137, "SIGKILL", "kernel")
+    assert oom["partial"] is False and died["oom"]["victim"] == oom["victim"] and oom["victim"]["comm"] in ("sh", "busybox")
+    assert "and all that was left in it" not in died["why"]
+
+
+@needs_controllers
+@pytest.mark.parametrize("init", ["true", "false"])
+def test_all_of_it_is_killed_for_memory(fleet, init):
+    result = fleet(service(f"sleep 1000 & sh -c '{EATER}'; echo survived", limits("group", init))).wait(timeout=60)
+    died, oom = result.events("die")[0], result.events("oom")[0]
+    assert told(died) == ("oom", 137, "SIGKILL", "kernel")
+    assert oom["partial"] is False and "output" not in died
+    assert "and all that was left in it" in died["why"]
+
+
+class KernelLog:
+    """What the kernel has logged since, with the time of day."""
+
+    def __init__(self):
+        self.fd = os.open("/dev/kmsg", os.O_RDWR | os.O_NONBLOCK)
+        os.lseek(self.fd, 0, os.SEEK_END)
+        before = time.time()
+        os.write(self.fd, b"a mark of the tests\n")  # its time is taken first; then a slow console may print it
+        self.begin = before - self.find("a mark of the tests")
+
+    def read(self):
+        try:
+            return os.read(self.fd, 8192).decode(errors="replace")
+        except BlockingIOError:
+            return None
+
+    def find(self, words):
+        while True:
+            record = shoal.wait_for(self.read, what=f"'{words}' in the kernel's log")
+            if words in record:
+                return int(record.split(",")[2]) / 1e6
+
+    def time_of(self, words):
+        return self.begin + self.find(words)
+
+
+@needs_controllers
+@pytest.mark.parametrize("oom", ["group", "process"])
+def test_an_oom_is_told_within_50_ms(fleet, oom):
+    log = KernelLog()
+    result = fleet(service(EATER, limits(oom, "false"))).wait(timeout=60)
+    seen = result.events("oom")[0]
+    told_at = datetime.datetime.fromisoformat(seen["time"].replace("Z", "+00:00")).timestamp()
+    killed_at = log.time_of(f"Killed process {seen['victim']['pid']} ")
+    os.close(log.fd)
+    assert -0.005 < told_at - killed_at <= 0.05 * shoal.SCALE, (told_at, killed_at)
 
 
 @needs_controllers

@@ -56,6 +56,29 @@ def test_records(fleet):
     started.stop()
 
 
+def test_what_goes_over_links_is_never_counted_back(fleet):
+    """A container's counters begin anew with each run; its groups' go on."""
+    talks = service("a", "important/containers", "while :; do nc -w 1 10.77.0.1 9; sleep 0.02; done",
+                    "    restart: always\n").replace("    network_mode: none\n", "")
+    text = HEAD.replace("  groups:", "  restart: {backoff: 10ms, factor: 1}\n  groups:")
+    started = fleet(text + talks + "networks: {default: {ipam: {config: [{subnet: 10.77.0.0/24}]}}}\n", "--interval", "100ms")
+    for count in range(1, 4):
+        started.wait_event("start", container="demo-a-1", count=count)
+        started.wait_record("container", since=started.mark(), check=lambda r: r.get("net", {}).get("tx_packets", 0) > 3)
+        os.kill(started.pid_of("demo-a-1"), 9)
+        started.wait_event("die", container="demo-a-1", count=count)
+    started.wait_record("group", group="important", since=started.mark())
+    result = started.stop()
+    ended = [r["net"]["tx_bytes"] for r in result.events("die") if "net" in r]
+    for group in ("important", "important/containers"):
+        records = [r["net"] for r in result.records if r["type"] == "group" and r["group"] == group and "net" in r]
+        for counter in ("rx_bytes", "tx_bytes", "tx_packets"):
+            seen = [r[counter] for r in records]
+            assert seen == sorted(seen), seen
+        assert len(ended) >= 3 and records[-1]["tx_bytes"] >= sum(ended[:3]) > 0
+    assert not [r for r in result.records if r["type"] == "group" and r["group"] == "browsers" and "net" in r]
+
+
 def test_a_killed_supervisor_leaves_nothing_for_the_next(fleet):
     started = start(fleet)
     project = project_of(started)

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 import shoal
 
 NS_GET_USERNS = 0xB701  # linux/nsfs.h
@@ -143,7 +145,8 @@ def test_no_pool(fleet):
     started = fleet(head(", pool: 0") + service("a", "exec sleep 1000", "    restart: always\n"), "--interval", "100ms")
     started.wait_event("start", container="demo-a-1")
     assert not is_of_the_stock(kill_and_wait(started, "demo-a-1", 2))
-    assert wait_pool(started, lambda pool: True)["pool"] == {"ready": 0, "lent": 0, "made": 0, "reused": 0}
+    assert wait_pool(started, lambda pool: True)["pool"] == dict.fromkeys(
+        ("ready", "lent", "made", "reused", "hits", "misses", "failed"), 0)
     started.stop()
 
 
@@ -202,4 +205,32 @@ def test_a_parked_sandbox_that_is_killed_starts_all_the_same(fleet):
     started.inside("demo-gate-1", "touch", "/open")
     started.wait_event("start", service="a")
     shoal.wait_for(lambda: started.log_records("demo-a-1"), what="its output")
+    started.stop()
+
+
+@pytest.mark.needs_controllers  # the sysctl is the whole machine's: in the guest it is ours
+def test_a_pool_that_cannot_be_filled_says_so_and_tries_again(fleet):
+    path = "/proc/sys/user/max_net_namespaces"
+    with open(path) as text:
+        before = text.read()
+    waits = "    depends_on: {a: {condition: service_completed_successfully}}\n    scale: 4\n"
+    started = fleet(head(", pool: 4") + service("a", "mkfifo /go; echo ready; read x < /go") + service("b", "sleep 1000", waits),
+                    "--interval", "200ms")
+    shoal.wait_for(lambda: started.log_records("demo-a-1"), what="ready")
+    wait_pool(started, lambda pool: pool["ready"] >= 4)
+    try:
+        with open(path, "w") as out:
+            out.write("0")
+        started.inside("demo-a-1", "sh", "-c", "echo > /go")  # four starts follow, and use up what there is
+        told = started.wait_event("pool", timeout=30)
+        assert told["state"] == "failing" and "max_net_namespaces" in told["error"] and "No space left" in told["error"]
+        again = started.wait_event("pool", timeout=30, count=2)
+        assert again["state"] == "failing" and again["delay_usec"] == 2 * told["delay_usec"] == 2000000
+        assert len([m for m in started.messages if "make a network namespace" in m]) == 1
+    finally:
+        with open(path, "w") as out:
+            out.write(before)
+    assert started.wait_event("pool", timeout=30, state="open")
+    counts = wait_pool(started, lambda pool: pool["ready"] >= 4)["pool"]
+    assert counts["failed"] >= 4 and counts["hits"] >= 4
     started.stop()

@@ -56,6 +56,11 @@ static void on_event(void *data, enum cgroup_event event, uint64_t count)
     case CGROUP_EVENT_OOM_KILL:
         house->oom_kills = count;
         break;
+    case CGROUP_EVENT_MEMORY_LOW:
+    case CGROUP_EVENT_MEMORY_HIGH:
+    case CGROUP_EVENT_MEMORY_MAX:
+    case CGROUP_EVENT_MEMORY_OOM:
+        break;
     case CGROUP_EVENT_PIDS_MAX:
         house->pids_refused = count;
         break;

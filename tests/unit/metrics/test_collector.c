@@ -65,6 +65,7 @@ static void say_sample(struct fixture *f, unsigned number)
 static void say_fleet(struct fixture *f)
 {
     f->subscriber->on_fleet(f->subscriber->data, &(shoal_fleet_sample_t){.project = "demo"});
+    f->subscriber->on_host(f->subscriber->data, &(shoal_host_sample_t){.project = "demo"});
 }
 
 static int sample(shoal_supervisor_t *s)

@@ -325,7 +325,9 @@ static void fleet_supervisor_and_gap(void **state)
         out.bytes, HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,"
                                  "\"starts\":1000,"
                                  "\"deaths\":0,\"parked\":0,\"paused\":0,\"pool\":{\"ready\":0,\"lent\":0,\"made\":0,"
-                                 "\"reused\":0}}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
+                                 "\"reused\":0,\"hits\":0,\"misses\":0,\"failed\":0},"
+                                 "\"governor\":{\"waiting_ordinary\":0,\"waiting_crashed\":0,\"slow_ordinary\":0,"
+                                 "\"slow_crashed\":0,\"slowed\":0}}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
                                      "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":"
                                                    "20,\"max\":300},"
                                                    "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(

@@ -70,7 +70,19 @@ static void a_whole_exposition(void **state)
     sample.pressure.cpu = (shoal_pressure_line_t){
         .some_avg10 = 12.34, .some_total = 20, .full_avg10 = 0, .full_total = SHOAL_ABSENT};
     tally_sample(tally, &sample, snapshot);
-    snapshot_set_fleet(snapshot, &(shoal_fleet_sample_t){.project = demo, .running = 1, .starts = 2, .deaths = 1});
+    shoal_fleet_sample_t fleet = {.project = demo, .running = 1, .starts = 2, .deaths = 1};
+    memset(&fleet.pool, 0xff, sizeof fleet.pool);
+    memset(&fleet.governor, 0xff, sizeof fleet.governor);
+    fleet.pool.misses = 5;
+    fleet.governor.slow_crashed = 1;
+    snapshot_set_fleet(snapshot, &fleet);
+    static const shoal_resource_t resources[] = {
+        {.name = "kernel.pid_max", .used = 9, .needed = SHOAL_ABSENT, .limit = 32768},
+        {.name = "memory.max", .used = 9, .needed = 8, .limit = SHOAL_ABSENT},
+        {.name = "BR_MAX_PORTS", .network = "a\"b", .used = 1, .needed = 2, .limit = 1023},
+    };
+    snapshot_set_host(
+        snapshot, &(shoal_host_sample_t){.project = demo, .resource_count = COUNT(resources), .resources = resources});
     snapshot->self = (struct self_sample){
         .rss_bytes = 8192, .fds = SHOAL_ABSENT, .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}, .losses = {3, 4}};
 #define WHO "project=\"demo\",service=\"web\",name=\"demo-\\\"web\\\\\\n\""
@@ -105,6 +117,23 @@ static void a_whole_exposition(void **state)
         "shoal_fleet_containers{project=\"demo\",state=\"starting\"} 0\n"
         "shoal_fleet_containers{project=\"demo\",state=\"backoff\"} 0\n"
         "shoal_fleet_containers{project=\"demo\",state=\"exited\"} 0\n"
+        "# TYPE shoal_pool_starts counter\n"
+        "# HELP shoal_pool_starts Starts that found a namespace ready, and that found none.\n"
+        "shoal_pool_starts_total{project=\"demo\",found=\"miss\"} 5\n"
+        "# TYPE shoal_governor_slow gauge\n# HELP shoal_governor_slow 1 while such starts are slowed down.\n"
+        "shoal_governor_slow{project=\"demo\",starts=\"crashed\"} 1\n"
+        "# TYPE shoal_host_limit gauge\n"
+        "# HELP shoal_host_limit Limits of the host, by their names in the kernel; memory in bytes.\n"
+        "shoal_host_limit{project=\"demo\",resource=\"kernel.pid_max\"} 32768\n"
+        "shoal_host_limit{project=\"demo\",network=\"a\\\"b\",resource=\"BR_MAX_PORTS\"} 1023\n"
+        "# TYPE shoal_host_limit_used gauge\n"
+        "# HELP shoal_host_limit_used How much of it is in use on the host, or by this fleet where the kernel counts "
+        "no "
+        "more.\n"
+        "shoal_host_limit_used{project=\"demo\",resource=\"kernel.pid_max\"} 9\n"
+        "shoal_host_limit_used{project=\"demo\",network=\"a\\\"b\",resource=\"BR_MAX_PORTS\"} 1\n"
+        "# TYPE shoal_host_limit_needed gauge\n# HELP shoal_host_limit_needed What the whole fleet needs of it.\n"
+        "shoal_host_limit_needed{project=\"demo\",network=\"a\\\"b\",resource=\"BR_MAX_PORTS\"} 2\n"
         "# TYPE shoal_fleet_starts counter\n# HELP shoal_fleet_starts Starts that worked.\n"
         "shoal_fleet_starts_total{project=\"demo\"} 2\n"
         "# TYPE shoal_fleet_deaths counter\n# HELP shoal_fleet_deaths Ends of containers.\n"
