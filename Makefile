@@ -8,7 +8,7 @@ VERSION := 0.1.0
 prefix  ?= /usr/local
 
 # PACKAGES is what libshoal needs; the program's own rooms need more, and load some of it at run time (src/api/mhd.h).
-PACKAGES         := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp libnftnl libmnl
+PACKAGES         := libuv libnl-3.0 libnl-route-3.0 yaml-0.1 libseccomp
 PROGRAM_PACKAGES := $(PACKAGES) jansson ncursesw
 LOADED_PACKAGES  := libmicrohttpd
 FAMILIES := -D_GNU_SOURCE -Iinclude -Isrc -DSHOAL_VERSION='"$(VERSION)"' \

@@ -160,9 +160,15 @@ void namespace_make(struct net_namespace *namespace, int host_socket_fd);
 void namespace_scrub(struct net_namespace *namespace, int host_socket_fd);
 void namespace_drop(struct net_namespace *namespace); /* any thread: closes what it holds */
 
-/* rules.c: the nftables table, by an `nft -f -` child. They wait. */
-int rules_install(const struct net *net, shoal_error_t *err);
-int rules_remove(const char *tag, shoal_error_t *err); /* a table that is not there is fine */
+/* rules.c: the nftables table. */
+struct rules_child { /* nft at work */
+    pid_t pid;
+    int said;
+};
+int rules_begin(const struct net *net, struct rules_child *out,
+                shoal_error_t *err);                             /* replaces a table that is there */
+int rules_finish(struct rules_child *child, shoal_error_t *err); /* waits; once after rules_begin() */
+void rules_remove(const char *tag);                              /* waits; one that is not there is fine */
 
 /* setup.c: links that stay as long as the fleet. They wait. */
 int setup_networks(struct net *net, const struct net_options *options, shoal_error_t *err);

@@ -38,17 +38,12 @@ int net_open(struct net **out, uv_loop_t *loop, const struct net_options *option
     for (size_t i = 0; i < net->network_count; i++)
         net->networks[i].name = options->networks[i].name;
     setup_remove_links(net->group);
-    int code = rules_remove(net->tag, err);
-    if (code == 0) {
-        code = setup_networks(net, options, err);
-        if (code == 0)
-            code = netlink_open(&net->netlink, loop, err); /* last: it closes over the loop */
-        if (code < 0) {
-            setup_remove_links(net->group);
-            (void)rules_remove(net->tag, NULL);
-        }
-    }
+    int code = setup_networks(net, options, err);
+    if (code == 0)
+        code = netlink_open(&net->netlink, loop, err); /* last: it closes over the loop */
     if (code < 0) {
+        setup_remove_links(net->group);
+        rules_remove(net->tag);
         (void)shoal_within(err, "networks");
         free_net(net);
         return code;
@@ -111,7 +106,7 @@ static void close_work(uv_work_t *request)
 {
     struct close_work *work = CONTAINER_OF(request, struct close_work, request);
     setup_remove_links(work->group);
-    (void)rules_remove(work->tag, NULL);
+    rules_remove(work->tag);
 }
 
 static void finish_close(struct net *net)
@@ -143,7 +138,7 @@ static void on_netlink_closed(void *data)
     }
     free(work); /* no worker to be had: better late on the loop than left behind */
     setup_remove_links(net->group);
-    (void)rules_remove(net->tag, NULL);
+    rules_remove(net->tag);
     finish_close(net);
 }
 

@@ -140,13 +140,16 @@ int setup_networks(struct net *net, const struct net_options *options, shoal_err
     free(used.items);
     for (size_t i = 0; i < options->network_count && code == 0; i++)
         code = plan_shards(&net->networks[i], net, i, &options->networks[i], options->expected[i], err);
+    struct rules_child nft = {.said = -1};
+    if (code == 0)
+        code = rules_begin(net, &nft, err);
     for (size_t i = 0; i < options->network_count && code == 0; i++)
         for (size_t k = 0; k < net->networks[i].shard_count && code == 0; k++) {
             code = make_bridge(fd, net, &net->networks[i], k, err);
             if (code == 0 && k > 0)
                 code = join_shard(fd, net, &net->networks[i], k, err);
         }
-    if (code == 0)
-        code = rules_install(net, err);
+    int rules = nft.said >= 0 ? rules_finish(&nft, code == 0 ? err : NULL) : 0;
+    code = code < 0 ? code : rules;
     return code == 0 ? forward_packets(err) : code;
 }
