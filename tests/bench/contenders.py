@@ -128,23 +128,44 @@ class Floor:
     def set_up(self):
         pass
 
+    def spawn(self, first, count, nonce, *more):
+        return self.host.spawn([os.path.join(TOOLS, "floor"), str(first), str(count), nonce, self.host.root, self.work, self.cgroup,
+                                str(self.host.bridge if self.network else 0), *more], self.first,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def collect(self, processes, count, nonce):
+        """Their records, and their markers in order."""
+        lines = []
+        for process in processes:
+            out, messages = process.communicate()
+            if process.returncode != 0:
+                raise Failure(f"floor: {messages.strip()}")
+            lines += out.splitlines()
+        markers = check_markers([line for line in lines if not line.startswith("{")], nonce, count)
+        return [json.loads(line) for line in lines if line.startswith("{")], markers
+
     def turn(self, count):
         nonce, turn = new_nonce(), Turn()
         before = self.host.cpu_usec(self.cgroup)
-        process = self.host.spawn([os.path.join(TOOLS, "floor"), str(count), nonce, self.host.root, self.work, self.cgroup,
-                                   str(self.host.bridge if self.network else 0)], self.first,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        out, messages = process.communicate()
-        if process.returncode != 0:
-            raise Failure(f"floor: {messages.strip()}")
-        lines = out.splitlines()
-        markers = check_markers([line for line in lines if not line.startswith("{")], nonce, count)
-        records = [json.loads(line) for line in lines if line.startswith("{")]
+        records, markers = self.collect([self.spawn(0, count, nonce)], count, nonce)
         for number, record in enumerate(records):
             begin = record["begin_usec"]
             turn.add(begin, markers[number], begin + record["life_usec"], record["exec_usec"])
         turn.cpu_usec = self.host.cpu_usec(self.cgroup) - before
         return turn
+
+    def many(self, count, in_flight):
+        """So many at a time are so many of them at once."""
+        nonce, each = new_nonce(), count // in_flight
+        processes = [self.spawn(number * each, each, nonce) for number in range(in_flight)]
+        records, _ = self.collect(processes, each * in_flight, nonce)
+        self.host.wait_for_namespaces()
+        return time.time_ns() / 1000 - min(record["begin_usec"] for record in records)
+
+    def kill(self, count):
+        """Microseconds from kill to the pidfd, of so many."""
+        nonce = new_nonce()
+        return [record["kill_usec"] for record in self.collect([self.spawn(0, count, nonce, "kill")], count, nonce)[0]]
 
     def tear_down(self):
         pass

@@ -3,7 +3,7 @@ import os
 import signal
 import time
 
-from contenders import new_nonce
+from contenders import Floor, new_nonce
 from figures import Failure, spread
 from fleet import LONG, Fleet, service, when_usec
 from host import read
@@ -36,7 +36,8 @@ def measure(host, options, say):
     fleet.until_started(count)
     to_event, to_seen = kill_all(fleet)
     fleet.wait()
-    return {"to_event": spread(to_event), "to_reader": spread(to_seen)}
+    floor = Floor(host, "floor", "", True).kill(count)
+    return {"to_event": spread(to_event), "to_reader": spread(to_seen), "floor": spread(floor)}
 
 
 def dirty_mib():

@@ -1,5 +1,5 @@
 """Starts and ends per second with several under way, until the kernel is clean again."""
-from contenders import Shoal, find_peers
+from contenders import Floor, Shoal, find_peers
 from figures import Failure, spread
 from fleet import knows
 from lives import NOT_BUILT
@@ -18,14 +18,15 @@ def measure(host, options, say):
         contenders["pooled"] = Shoal(host, "shoal pooled", "")
     else:
         not_run["rate.pooled.per_second"] = f"{NOT_BUILT} x-shoal.pool"
+    contenders["floor"] = Floor(host, "floor", "", True)
     theirs, _ = find_peers(host, [name for name in PEERS if options.peers == ["all"] or name in options.peers] or ["none"])
     contenders.update({one.name: one for one in theirs})
-    ours_count, peer_count = (20, 16) if options.quick else (400, 160)
+    ours_count, peer_count = (24, 16) if options.quick else (400, 160)
     seen = {name: [] for name in contenders}
     for number in range(1 if options.quick else 3):
         for name, contender in list(contenders.items()):
             host.wait_for_namespaces()
-            count = ours_count if isinstance(contender, Shoal) else peer_count
+            count = peer_count if contender in theirs else ours_count
             try:
                 seen[name].append(count / contender.many(count, IN_FLIGHT) * 1e6)
             except Failure as error:

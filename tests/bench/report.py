@@ -68,8 +68,10 @@ def live_lines(part):
 
 
 def kill_lines(part):
-    yield from spread_lines({"to the time in the event": part["to_event"], "until a reader has it": part["to_reader"]},
-                            "kill(2) to event, us")
+    rows = {"to the time in the event": part["to_event"], "until a reader has it": part["to_reader"]}
+    if "floor" in part:
+        rows["floor: to its pidfd"] = part["floor"]
+    yield from spread_lines(rows, "kill(2) to event, us")
     if "mib" in part:
         yield f"  {part['mib']} MiB written by each; unwritten on this machine at every kill: at least {part['dirty_mib_at_least']} MiB"
 
