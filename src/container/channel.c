@@ -31,7 +31,7 @@ struct launch *launch_new(struct container *c)
     launch->gift_count = 0;
     launch->devices = NULL;
     launch->poll_open = launch->sent = launch->park = launch->child_spoke = false;
-    launch->hold = launch->held = launch->let_go = false;
+    launch->hold = launch->held = launch->let_go = launch->awaits_rootfs = false;
     launch->error = (shoal_error_t){0};
     return launch;
 }

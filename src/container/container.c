@@ -474,6 +474,12 @@ void container_close(struct container *c, void (*cb)(void *data), void *data)
 {
     c->close_cb = cb;
     c->close_data = data;
+    if (!c->rootfs_pending) /* else there will be more to remove */
+        container_close_go_on(c);
+}
+
+void container_close_go_on(struct container *c)
+{
     c->parts_open = 1; /* the timer is always there; its callback comes after everything below was counted */
     uv_close((uv_handle_t *)&c->grace, on_timer_closed);
     if (c->log != NULL) {

@@ -75,6 +75,7 @@ struct container_owner {
     void (*on_restart_wanted)(void *data, struct container *c);
     void (*on_output)(void *data, struct container *c, int stream, const char *bytes, size_t count); /* may be NULL */
     void (*on_warning)(void *data, const char *text);
+    void (*on_made_ahead)(void *data); /* what container_make_ahead() began is over, well or not */
 };
 
 struct container_options {
@@ -98,6 +99,11 @@ struct container_options {
 
 /* Make the record: name, id, addresses. Publishes CREATE and one CONNECT per network. */
 int container_open(struct container **out, const struct container_options *options, shoal_error_t *err);
+
+/* Let a worker make its directory before it is asked to start, which then need not wait for the disk. What fails is tried again
+ * by the start, which says so. Returns whether a worker is at it: not of one that has a directory, has been started, or
+ * binds what may not be there yet. */
+bool container_make_ahead(struct container *c);
 
 /* Begin a start. attempt: 0 for the first, n for the n-th start again. The outcome is an event: START, or DIE with
  * SHOAL_CAUSE_FAILED and on_settled. -EINVAL unless created, exited or in backoff, and settled. */

@@ -61,6 +61,7 @@ struct launch {
                              would also be done to us while it shares our memory */
     bool held;            /* it says so */
     bool let_go;          /* it has had its last message */
+    bool awaits_rootfs;   /* nothing but the worker is waited for */
     bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
     int child_outputs[2]; /* the pipes' other ends until the child has them */
     struct gift gifts[PLAN_FDS_MAX];
@@ -87,7 +88,7 @@ struct container {
     uint32_t first_id;
     enum container_state state;
     unsigned attempt;
-    bool rootfs_made, rootfs_pending; /* pending: a worker makes it */
+    bool rootfs_made, rootfs_pending, rootfs_ahead; /* pending: a worker makes it; ahead: before any start */
     bool disk_bounded;                /* its writable layer */
     struct image_disk disk;           /* wanted, with what was made of it once rootfs_made */
     struct image_disk_use disk_use;   /* as last read; bytes_max 0: never */
@@ -153,6 +154,7 @@ static inline struct interface_name interface_name(size_t n)
 /* container.c */
 void container_set_state(struct container *c, enum container_state state, shoal_event_t *event);
 void container_publish(struct container *c, shoal_event_kind_t kind, shoal_event_t *event);
+void container_close_go_on(struct container *c); /* the worker that it waited for is done */
 void container_settle(struct container *c); /* call when a part of the run has gone: tells the owner after the last */
 void container_warn(struct container *c, const char *fmt, ...) SHOAL_PRINTF(2, 3);
 

@@ -132,6 +132,7 @@ static void on_rootfs_made(uv_work_t *request, int status)
     }
     if (work->refused)
         container_warn(c, "update: %s; it keeps the limits that it had", work->why_refused.text);
+    const struct container_owner *owner = c->owner; /* c may be gone before this returns */
     shoal_error_t error = work->error;
     int result = status < 0 ? shoal_fail(&error, status, "worker") : work->result;
     if (work->made) { /* whatever came after it */
@@ -150,18 +151,21 @@ static void on_rootfs_made(uv_work_t *request, int status)
     free((void *)(uintptr_t)work->files[0].text);
     free(work->hosts);
     free(work);
-    c->rootfs_pending = false;
+    bool ahead = c->rootfs_ahead;
+    c->rootfs_pending = c->rootfs_ahead = false;
     c->parts_open--;
-    if (c->launch != NULL && c->launch->error.code == 0)
+    if (c->close_cb != NULL)
+        container_close_go_on(c);
+    else if (c->launch != NULL && c->launch->error.code == 0 && c->launch->awaits_rootfs)
         launch_continue(c, result < 0 ? result : 1, &error);
     else
-        container_settle(c); /* the start has failed meanwhile */
+        container_settle(c); /* nobody waits for it: it was made ahead, or the start has failed meanwhile */
+    if (ahead)
+        owner->on_made_ahead(owner->data);
 }
 
-int rootfs_begin(struct container *c, shoal_error_t *err)
+static int queue(struct container *c, shoal_error_t *err)
 {
-    if (c->rootfs_made && !devices_wanted(c->service))
-        return 1;
     struct rootfs_work *work = calloc(1, sizeof *work);
     const char *hostname = c->service->hostname != NULL ? c->service->hostname : c->name;
     char *line = base_format("%s\n", hostname);
@@ -182,11 +186,31 @@ int rootfs_begin(struct container *c, shoal_error_t *err)
     }
     c->rootfs_pending = true;
     c->parts_open++;
-    return 1;
+    return 0;
+}
+
+int rootfs_begin(struct container *c, shoal_error_t *err)
+{
+    bool wanted = !c->rootfs_made || devices_wanted(c->service);
+    int code = wanted && !c->rootfs_pending ? queue(c, err) : 0;
+    return code < 0 ? code : 1;
 }
 
 int rootfs_enter(struct container *c, shoal_error_t *err)
 {
     (void)err;
+    c->launch->awaits_rootfs = c->rootfs_pending;
     return c->rootfs_pending ? 0 : 1; /* on_rootfs_made() goes on */
+}
+
+bool container_make_ahead(struct container *c)
+{
+    if (c->state != CONTAINER_CREATED || c->launch != NULL || c->rootfs_made || c->rootfs_pending ||
+        c->disk_bounded || devices_wanted(c->service))
+        return false;
+    for (size_t i = 0; i < c->service->mount_count; i++)
+        if (c->service->mounts[i].kind == SHOAL_MOUNT_BIND)
+            return false; /* what it will find there may not be there yet */
+    c->rootfs_ahead = queue(c, NULL) == 0;
+    return c->rootfs_ahead;
 }

@@ -184,6 +184,7 @@ static void go_up(shoal_supervisor_t *s)
         start_member(member);
     if (s->prepare_wanted && gate_is_quiet(s))
         prepare_some(s);
+    ahead_go_on(s);
 }
 
 static void queue_member(struct member *member)
@@ -468,6 +469,7 @@ void fleet_init(shoal_supervisor_t *s)
         .on_restart_wanted = on_restart_wanted,
         .on_output = s->options.on_output != NULL ? on_output : NULL,
         .on_warning = on_warning,
+        .on_made_ahead = ahead_on_made,
     };
     (void)uv_timer_init(s->loop, &s->pump);
     (void)uv_timer_init(s->loop, &s->sample_timer);

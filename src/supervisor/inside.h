@@ -182,6 +182,10 @@ struct shoal_supervisor {
     bool at_once, failed, order_changed;
     bool prepare_wanted; /* there may be members to prepare */
     uint64_t starts, deaths;
+    struct {
+        size_t next; /* member */
+        bool busy;   /* a worker is at one */
+    } ahead;
 
     unsigned timers_open;
     bool cgroups_opened;
