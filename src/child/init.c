@@ -3,7 +3,7 @@
  *
  *   shoal-init STATUS_FD MODE COMMAND [ARGUMENT...]
  *
- * MODE is INIT_HOLD, INIT_REAP or both. With INIT_HOLD it says INIT_HELD and waits for one message: whoever started it has
+ * MODE is INIT_HOLD, INIT_REAP or both. With INIT_HOLD it says CHILD_HELD and waits for one message: whoever started it has
  * something to do to a process that no longer shares its memory. With INIT_REAP, `init: true`, it starts the command as its
  * child, hands it every signal, reaps whatever is orphaned to it, and ends as the command ended; without it becomes the command.
  * STATUS_FD is an inherited descriptor: end of file on it means that the command was executed; otherwise it carries one
@@ -184,7 +184,7 @@ static _Noreturn void become_child(int status_fd, sigset mask, char *const *argv
 
 static void hold(int status_fd)
 {
-    char byte = INIT_HELD;
+    char byte = CHILD_HELD;
     (void)call(__NR_write, status_fd, (long)&byte, 1, 0, 0);
     long count;
     do

@@ -13,10 +13,11 @@ struct child_report {
 #define REPORT_STEP_ARRIVAL (UINT32_MAX - 2)      /* before the first step: the parent's first message */
 #define REPORT_STEP_EXEC_BY_INIT (UINT32_MAX - 1) /* shoal-init could not execute the command */
 
-/* shoal-init's second argument, letters of these; and the one byte that it says when it holds. */
+#define CHILD_HELD 'H' /* the one byte that a child says when it waits for its start */
+
+/* shoal-init's second argument: letters of these. */
 #define INIT_HOLD 'h'
 #define INIT_REAP 'r'
-#define INIT_HELD 'H'
 
 /* The name that shoal-init takes when a signal has ended the command, with the signal's number behind it: the parent reads it
  * before it reaps. An exit status alone would not tell an end by signal 9 from exit(137). */

@@ -113,7 +113,7 @@ static bool hear(struct container *c, shoal_error_t *out)
         count = recv(launch->channel, &said, sizeof said, MSG_DONTWAIT);
         if (count < 0 && errno == EAGAIN)
             return false;
-        if (count == 1 && said.byte == INIT_HELD)
+        if (count == 1 && said.byte == CHILD_HELD)
             launch->held = true;
         else if (count == 1) /* CHILD_READY */
             release_slot(c, launch);
@@ -139,9 +139,10 @@ static void listen_to_child(struct container *c)
 {
     shoal_error_t error;
     bool ending = c->launch->error.code != 0; /* because we ended it: why is known */
+    bool was_held = c->launch->held;
     if (hear(c, &error) && !ending)
         launch_continue(c, error.code, &error);
-    else if (!ending && c->launch->held)
+    else if (!ending && c->launch->held && !was_held)
         launch_on_held(c);
 }
 

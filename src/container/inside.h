@@ -56,10 +56,10 @@ struct launch {
     uv_poll_t poll;
     bool poll_open;
     bool sent;            /* the child has its gifts and walks the plan */
-    bool park;            /* the plan waits once more before execve */
+    bool park;            /* the plan says CHILD_HELD and waits once more before execve */
     bool hold;            /* the child becomes shoal-init, which waits there: something is to be done to it that
                              would also be done to us while it shares our memory */
-    bool held;            /* it says so */
+    bool held;            /* it waits in one of these ways */
     bool let_go;          /* it has had its last message */
     bool awaits_rootfs;   /* nothing but the worker is waited for */
     bool child_spoke;     /* the outcome came from the child: whatever stage we are in, the step is its own */
@@ -89,9 +89,9 @@ struct container {
     enum container_state state;
     unsigned attempt;
     bool rootfs_made, rootfs_pending, rootfs_ahead; /* pending: a worker makes it; ahead: before any start */
-    bool disk_bounded;                /* its writable layer */
-    struct image_disk disk;           /* wanted, with what was made of it once rootfs_made */
-    struct image_disk_use disk_use;   /* as last read; bytes_max 0: never */
+    bool disk_bounded;                              /* its writable layer */
+    struct image_disk disk;                         /* wanted, with what was made of it once rootfs_made */
+    struct image_disk_use disk_use;                 /* as last read; bytes_max 0: never */
     struct image_user user;
     struct bind *binds; /* owned: per mount of the service */
 
@@ -169,7 +169,7 @@ int freeze_drop(struct container *c, unsigned reasons, shoal_error_t *err);
 /* launch.c */
 void launch_continue(struct container *c, int result,
                      shoal_error_t *err); /* result: 1 the stage is done, < 0 it failed */
-void launch_on_held(struct container *c); /* the child waits in shoal-init */
+void launch_on_held(struct container *c); /* the child says that it waits for its start */
 void launch_cancel(struct container *c);
 
 /* rootfs.c: a stage in two parts */

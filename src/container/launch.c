@@ -161,22 +161,18 @@ static int let_go(struct container *c, shoal_error_t *err)
 void launch_on_held(struct container *c)
 {
     shoal_error_t error;
-    if (!c->preparing && !c->launch->let_go && let_go(c, &error) < 0)
+    if (c->preparing)
+        c->owner->on_parked(c->owner->data, c);
+    else if (let_go(c, &error) < 0)
         launch_continue(c, error.code, &error);
 }
 
-/* The child goes on; the channel tells how it went. One that is prepared stops once more, and one that is held does anyway. */
+/* The child goes on; the channel tells how it went, or that it waits once more. */
 static int exec_enter(struct container *c, shoal_error_t *err)
 {
-    bool waits = c->preparing || c->launch->hold;
+    bool waits = c->launch->park || c->launch->hold;
     int code = waits ? 0 : cgroup_let_go(c->cgroup, c->limits, err);
-    if (code == 0)
-        code = channel_wake(c, err);
-    if (code == 0 && c->launch->park && !waits)
-        code = channel_wake(c, err);
-    if (code == 0 && c->preparing)
-        c->owner->on_parked(c->owner->data, c);
-    return code;
+    return code < 0 ? code : channel_wake(c, err);
 }
 
 static const struct stage {
@@ -272,8 +268,7 @@ static void on_wake(uv_timer_t *timer)
 {
     struct container *c = timer->data;
     shoal_error_t error;
-    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->stage == (int)COUNT(stages) - 1 &&
-                 (c->launch->held || !c->launch->hold); /* else what it still has to pass does, or it has failed */
+    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->launch->held; /* else it is yet to come there */
     if (waits && let_go(c, &error) < 0)
         launch_continue(c, error.code, &error);
 }

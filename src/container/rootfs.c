@@ -205,8 +205,8 @@ int rootfs_enter(struct container *c, shoal_error_t *err)
 
 bool container_make_ahead(struct container *c)
 {
-    if (c->state != CONTAINER_CREATED || c->launch != NULL || c->rootfs_made || c->rootfs_pending ||
-        c->disk_bounded || devices_wanted(c->service))
+    if (c->state != CONTAINER_CREATED || c->launch != NULL || c->rootfs_made || c->rootfs_pending || c->disk_bounded ||
+        devices_wanted(c->service))
         return false;
     for (size_t i = 0; i < c->service->mount_count; i++)
         if (c->service->mounts[i].kind == SHOAL_MOUNT_BIND)

@@ -504,8 +504,11 @@ static void plan_exec(struct builder *b)
         argv[at++] = service->entrypoint.items[i];
     for (size_t i = 0; i < service->command.count; i++)
         argv[at++] = service->command.items[i];
-    if (b->launch->park && !hold)
+    if (b->launch->park && !hold) {
+        static const char held[] = {CHILD_HELD};
+        PLAN_CALL(b->plan, "say that it waits for the start", SYS_write, b->plan->channel, PLAN_POINTER(held), 1);
         receive(b, "wait for the start");
+    }
     const char *name = argv[by_init ? INIT_ARGS : 0];
     const char *what = plan_keep(b->plan, "execute %s", name);
     if (!by_init) {

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,10 @@ class Host:
     def set_up(self):
         os.mkdir(self.state)
         run("mount", "-t", "tmpfs", "-o", "mode=711", "none", self.state)
+        null = os.path.join(self.state, "null")  # some give what is their stdin to the container's root: not the machine's
+        os.mknod(null, stat.S_IFCHR, os.makedev(1, 3))
+        os.chmod(null, 0o666)
+        run("mount", "--bind", null, "/dev/null")
         if not any(line.split()[1] == CGROUPS and line.split()[2] == "cgroup2" for line in read("/proc/mounts").splitlines()):
             run("mount", "-t", "cgroup2", "none", CGROUPS)
         os.mkdir(self.top)

@@ -321,7 +321,7 @@ static void test_hold(void **state)
         struct started s = start_in(rows[i].mode, (char *[]){command, NULL}, no_environment);
         if (strchr(rows[i].mode, INIT_HOLD) != NULL) {
             assert_int_equal(read(s.status_fd, &said, 1), 1);
-            assert_int_equal(said, INIT_HELD);
+            assert_int_equal(said, CHILD_HELD);
             assert_int_equal(recv(s.status_fd, &said, 1, MSG_DONTWAIT), -1); /* it waits */
             assert_int_equal(errno, EAGAIN);
             assert_int_equal(waitpid(s.pid, NULL, WNOHANG), 0);
