@@ -7,6 +7,7 @@
 #include "base/base.h"
 #include "compose/names.h"
 #include "compose/node.h"
+#include "compose/utf16.h"
 
 struct composer {
     yaml_parser_t parser;
@@ -561,6 +562,42 @@ static int check_bytes(struct composer *c, const char *text, size_t count)
     return 0;
 }
 
+static int parse_utf8(struct composer *c, const char *text, size_t count, struct node_documents *out)
+{
+    int code = check_bytes(c, text, count);
+    if (code < 0)
+        return code;
+    if (yaml_parser_initialize(&c->parser) == 0)
+        return -ENOMEM;
+    yaml_parser_set_encoding(&c->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&c->parser, (const unsigned char *)text, count);
+    code = compose_stream(c, out);
+    yaml_parser_delete(&c->parser);
+    names_free(&c->anchors);
+    free(c->anchored);
+    free(c->pending);
+    return code == -ENOMEM ? code : code < 0 ? -EINVAL : 0;
+}
+
+static int parse_utf16(struct composer *c, const char *text, size_t count, struct node_documents *out)
+{
+    AUTO_FREE char *utf8 = NULL;
+    size_t length = 0;
+    int code = utf16_to_utf8(text, count, &utf8, &length);
+    if (code != -EILSEQ)
+        return code < 0 ? code : parse_utf8(c, utf8, length, out);
+    int line = 1, column = 1;
+    for (size_t i = 0; i < length; i++) {
+        column += (utf8[i] & 0xc0) != 0x80;
+        if (utf8[i] == '\n') {
+            line++;
+            column = 1;
+        }
+    }
+    mistake(c, line, column, "the bytes are not UTF-16, whose byte order mark the file begins with");
+    return -EINVAL;
+}
+
 int node_parse(struct arena *arena, unsigned file, const char *text, size_t count, node_mistake_cb cb, void *data,
                struct node_documents *out)
 {
@@ -569,19 +606,7 @@ int node_parse(struct arena *arena, unsigned file, const char *text, size_t coun
         mistake(&c, 0, 0, "the file is larger than 10 MiB");
         return -EINVAL;
     }
-    int code = check_bytes(&c, text, count);
-    if (code < 0)
-        return code;
-    if (yaml_parser_initialize(&c.parser) == 0)
-        return -ENOMEM;
-    yaml_parser_set_encoding(&c.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&c.parser, (const unsigned char *)text, count);
-    code = compose_stream(&c, out);
-    yaml_parser_delete(&c.parser);
-    names_free(&c.anchors);
-    free(c.anchored);
-    free(c.pending);
-    return code == -ENOMEM ? code : code < 0 ? -EINVAL : 0;
+    return utf16_marked(text, count) ? parse_utf16(&c, text, count, out) : parse_utf8(&c, text, count, out);
 }
 
 const char *node_describe(const struct node *node)

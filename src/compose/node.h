@@ -66,8 +66,8 @@ struct node_documents {
     struct node **roots; /* in the arena */
 };
 
-/* Parse a file; its nodes get the number `file`. Mistakes go to cb; those that leave the tree readable do not end the
- * parse. Returns 0, -EINVAL unreadable, -ENOMEM. */
+/* Parse a file in UTF-8, or in UTF-16 with its byte order mark; its nodes get the number `file`. Mistakes go to cb;
+ * those that leave the tree readable do not end the parse. Returns 0, -EINVAL unreadable, -ENOMEM. */
 int node_parse(struct arena *arena, unsigned file, const char *text, size_t count, node_mistake_cb cb, void *data,
                struct node_documents *out);
 
