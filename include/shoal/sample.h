@@ -66,8 +66,8 @@ typedef struct shoal_fleet_sample {
     uint64_t parked; /* of those that wait for their start: only execve is left to do */
     struct
     { /* network namespaces made ahead: now ready, now lent; since the start: made and used again, starts that found one and
-              * that found none, and those that could not be made or scrubbed */
-        uint64_t ready, lent, made, reused, hits, misses, failed;
+              * that found none, those that could not be made or scrubbed, and CPU time for making and scrubbing */
+        uint64_t ready, lent, made, reused, hits, misses, failed, usage_usec;
     } pool;
     struct { /* starts that wait for their turn; 1 while those of a kind are slowed down; how often they have been */
         uint64_t waiting_ordinary, waiting_crashed, slow_ordinary, slow_crashed, slowed;

@@ -105,8 +105,8 @@ static const struct counter fleet_counters[] = {
     {                                                                                                                  \
 #member, offsetof(shoal_fleet_sample_t, pool.member)                                                           \
     }
-static const struct counter pool_counters[] = {POOL(ready), POOL(lent),   POOL(made),  POOL(reused),
-                                               POOL(hits),  POOL(misses), POOL(failed)};
+static const struct counter pool_counters[] = {POOL(ready), POOL(lent),   POOL(made),   POOL(reused),
+                                               POOL(hits),  POOL(misses), POOL(failed), POOL(usage_usec)};
 
 #define GOVERNOR(member)                                                                                               \
     {                                                                                                                  \
@@ -484,6 +484,11 @@ void ndjson_supervisor(struct text *out, const struct self_sample *self)
     begin(&json, self->time_usec, "supervisor");
     put_counter(&json, "rss", self->rss_bytes);
     put_counter(&json, "fds", self->fds);
+    struct mark cpu = open_object(&json, "cpu");
+    put_counter(&json, "usage_usec", self->usage_usec);
+    put_counter(&json, "user_usec", self->user_usec);
+    put_counter(&json, "system_usec", self->system_usec);
+    close_object(&json, cpu);
     struct mark lag = open_object(&json, "loop_lag_usec");
     put_counter(&json, "p50", self->lag.p50_usec);
     put_counter(&json, "p99", self->lag.p99_usec);

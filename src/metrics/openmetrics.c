@@ -127,6 +127,7 @@ static const struct family families[] = {
     {"shoal_pool_starts", "counter", NULL, "Starts that found a namespace ready, and that found none.", SOURCE_FLEET, VALUE_COUNT, 2, {
         {FLEET(pool.hits), "found=\"hit\""}, {FLEET(pool.misses), "found=\"miss\""}}},
     {"shoal_pool_failures", "counter", NULL, "Namespaces that could not be made, or not be cleaned to serve again.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(pool.failed), NULL}}},
+    {"shoal_pool_cpu_seconds", "counter", "seconds", "CPU time of the thread that makes and cleans namespaces.", SOURCE_FLEET, VALUE_USEC, 1, {{FLEET(pool.usage_usec), NULL}}},
     {"shoal_governor_waiting", "gauge", NULL, "Starts that wait for their turn.", SOURCE_FLEET, VALUE_COUNT, 2, {
         {FLEET(governor.waiting_ordinary), "starts=\"ordinary\""}, {FLEET(governor.waiting_crashed), "starts=\"crashed\""}}},
     {"shoal_governor_slow", "gauge", NULL, "1 while such starts are slowed down.", SOURCE_FLEET, VALUE_COUNT, 2, {
@@ -138,6 +139,7 @@ static const struct family families[] = {
     {"shoal_fleet_starts", "counter", NULL, "Starts that worked.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(starts), NULL}}},
     {"shoal_fleet_deaths", "counter", NULL, "Ends of containers.", SOURCE_FLEET, VALUE_COUNT, 1, {{FLEET(deaths), NULL}}},
     {"process_resident_memory_bytes", "gauge", "bytes", "Resident memory of shoal itself.", SOURCE_SELF, VALUE_COUNT, 1, {{SELF(rss_bytes), NULL}}},
+    {"process_cpu_seconds", "counter", "seconds", "CPU time of shoal itself.", SOURCE_SELF, VALUE_USEC, 1, {{SELF(usage_usec), NULL}}},
     {"process_open_fds", "gauge", NULL, "Open descriptors of shoal itself.", SOURCE_SELF, VALUE_COUNT, 1, {{SELF(fds), NULL}}},
     {"shoal_loop_lag_seconds", "gauge", "seconds", "How long the loop kept events waiting since the last exposition.", SOURCE_SELF, VALUE_USEC, 3, {
         {SELF(lag.p50_usec), "statistic=\"p50\""}, {SELF(lag.p99_usec), "statistic=\"p99\""}, {SELF(lag.max_usec), "statistic=\"max\""}}},

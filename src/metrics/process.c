@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/base.h"
@@ -19,6 +20,14 @@ uint64_t process_read_rss_bytes(void)
     if (sscanf(words, "%*u %llu", &pages) != 1)
         return SHOAL_ABSENT;
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void process_read_cpu_usec(uint64_t *out_user, uint64_t *out_system)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage); /* fails with other arguments alone */
+    *out_user = (uint64_t)usage.ru_utime.tv_sec * 1000000 + (uint64_t)usage.ru_utime.tv_usec;
+    *out_system = (uint64_t)usage.ru_stime.tv_sec * 1000000 + (uint64_t)usage.ru_stime.tv_usec;
 }
 
 /* The size of the directory is the number of descriptors since Linux 6.2; it was 0 before. Source: proc(5), /proc/pid/fd. */

@@ -53,6 +53,8 @@ void self_take(struct self *self, struct self_sample *out)
         .rss_bytes = process_read_rss_bytes(),
         .fds = process_stat_fds(),
     };
+    process_read_cpu_usec(&out->user_usec, &out->system_usec);
+    out->usage_usec = out->user_usec + out->system_usec;
     if (out->fds == SHOAL_ABSENT)
         out->fds = self->counted_fds;
     if (self->losses != NULL)

@@ -9,8 +9,9 @@
 struct self_sample {
     uint64_t time_usec;
     uint64_t rss_bytes, fds;
-    struct lag_summary lag;       /* since it was taken last */
-    struct metrics_losses losses; /* since the program began */
+    uint64_t usage_usec, user_usec, system_usec; /* CPU time of all its threads */
+    struct lag_summary lag;                      /* since it was taken last */
+    struct metrics_losses losses;                /* since the program began */
 };
 
 struct self {

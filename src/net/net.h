@@ -143,6 +143,7 @@ struct net_stock_counts {
     unsigned ready, lent; /* now */
     uint64_t made, reused, failed;
     uint64_t hits, misses; /* starts that found one, and that found none */
+    uint64_t usage_usec;   /* CPU time of the thread that makes and scrubs them */
 };
 struct net_stock_counts net_stock_count(const struct net_stock *stock);
 

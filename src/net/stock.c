@@ -390,6 +390,10 @@ struct net_stock_counts net_stock_count(const struct net_stock *stock)
         .hits = stock->hits,
         .misses = stock->misses,
     };
+    struct timespec used;
+    clockid_t clock;
+    if (!stock->stopping && pthread_getcpuclockid(stock->thread, &clock) == 0 && clock_gettime(clock, &used) == 0)
+        counts.usage_usec = (uint64_t)used.tv_sec * 1000000 + (uint64_t)used.tv_nsec / 1000;
     for (size_t i = 0; i <= stock->network_count; i++)
         counts.ready += stock->kinds[i].ready_count;
     return counts;

@@ -22,6 +22,7 @@ static void publish_fleet(shoal_supervisor_t *s)
         fleet.pool.hits = stock.hits;
         fleet.pool.misses = stock.misses;
         fleet.pool.failed = stock.failed;
+        fleet.pool.usage_usec = stock.usage_usec;
     }
     const struct start_gate *gates = s->gate.governor.gates;
     fleet.governor.waiting_ordinary = gates[START_ORDINARY].waiting;

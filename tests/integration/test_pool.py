@@ -60,7 +60,9 @@ def test_a_sandbox_of_the_stock_is_like_any_other(fleet):
                     "--interval", "100ms")
     started.wait_event("start", container="demo-b-1")
     started.wait_event("start", container="demo-a-1")
-    wait_pool(started, lambda pool: pool["ready"] > 0)
+    pool = wait_pool(started, lambda pool: pool["ready"] > 0)["pool"]
+    own = started.wait_record("supervisor", since=started.mark())["cpu"]
+    assert 0 < pool["usage_usec"] < own["usage_usec"] == own["user_usec"] + own["system_usec"]
     pid = kill_and_wait(started, "demo-a-1", 2)
     assert is_of_the_stock(pid)
     address = started.wait_event("connect", container="demo-a-1")["address"]
@@ -146,7 +148,7 @@ def test_no_pool(fleet):
     started.wait_event("start", container="demo-a-1")
     assert not is_of_the_stock(kill_and_wait(started, "demo-a-1", 2))
     assert wait_pool(started, lambda pool: True)["pool"] == dict.fromkeys(
-        ("ready", "lent", "made", "reused", "hits", "misses", "failed"), 0)
+        ("ready", "lent", "made", "reused", "hits", "misses", "failed", "usage_usec"), 0)
     started.stop()
 
 

@@ -314,21 +314,32 @@ static void fleet_supervisor_and_gap(void **state)
     ndjson_fleet(&out, &(shoal_fleet_sample_t){
                            .time_usec = TIME, .project = "demo", .running = 998, .starting = 2, .starts = 1000});
     ndjson_gap(&out, TIME, 3, 40);
-    struct self_sample self = {.time_usec = TIME, .rss_bytes = 8192, .fds = 12, .lag = {1, 20, 300}, .losses = {4, 5}};
+    struct self_sample self = {.time_usec = TIME,
+                               .rss_bytes = 8192,
+                               .fds = 12,
+                               .usage_usec = 9,
+                               .user_usec = 4,
+                               .system_usec = 5,
+                               .lag = {1, 20, 300},
+                               .losses = {4, 5}};
     ndjson_supervisor(&out, &self);
     self = (struct self_sample){.time_usec = TIME,
                                 .rss_bytes = SHOAL_ABSENT,
                                 .fds = SHOAL_ABSENT,
+                                .usage_usec = SHOAL_ABSENT,
+                                .user_usec = SHOAL_ABSENT,
+                                .system_usec = SHOAL_ABSENT,
                                 .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}};
     ndjson_supervisor(&out, &self);
     assert_string_equal(
         out.bytes, HEAD("fleet") ",\"project\":\"demo\",\"running\":998,\"starting\":2,\"backoff\":0,\"exited\":0,"
                                  "\"starts\":1000,"
                                  "\"deaths\":0,\"parked\":0,\"paused\":0,\"pool\":{\"ready\":0,\"lent\":0,\"made\":0,"
-                                 "\"reused\":0,\"hits\":0,\"misses\":0,\"failed\":0},"
+                                 "\"reused\":0,\"hits\":0,\"misses\":0,\"failed\":0,\"usage_usec\":0},"
                                  "\"governor\":{\"waiting_ordinary\":0,\"waiting_crashed\":0,\"slow_ordinary\":0,"
                                  "\"slow_crashed\":0,\"slowed\":0}}\n" HEAD("gap") ",\"from\":3,\"to\":40}\n" HEAD(
-                                     "supervisor") ",\"rss\":8192,\"fds\":12,\"loop_lag_usec\":{\"p50\":1,\"p99\":"
+                                     "supervisor") ",\"rss\":8192,\"fds\":12,\"cpu\":{\"usage_usec\":9,\"user_usec\":4,"
+                                                   "\"system_usec\":5},\"loop_lag_usec\":{\"p50\":1,\"p99\":"
                                                    "20,\"max\":300},"
                                                    "\"stdout_dropped\":4,\"log_dropped\":5}\n" HEAD(
                                                        "supervisor") ",\"stdout_dropped\":0,\"log_dropped\":0}\n");

@@ -83,8 +83,11 @@ static void a_whole_exposition(void **state)
     };
     snapshot_set_host(
         snapshot, &(shoal_host_sample_t){.project = demo, .resource_count = COUNT(resources), .resources = resources});
-    snapshot->self = (struct self_sample){
-        .rss_bytes = 8192, .fds = SHOAL_ABSENT, .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT}, .losses = {3, 4}};
+    snapshot->self = (struct self_sample){.rss_bytes = 8192,
+                                          .fds = SHOAL_ABSENT,
+                                          .usage_usec = 1500000,
+                                          .lag = {SHOAL_ABSENT, SHOAL_ABSENT, SHOAL_ABSENT},
+                                          .losses = {3, 4}};
 #define WHO "project=\"demo\",service=\"web\",name=\"demo-\\\"web\\\\\\n\""
     static const char *const wanted =
         "# TYPE container_last_seen gauge\n# HELP container_last_seen When it was last counted, since the epoch.\n"
@@ -140,6 +143,8 @@ static void a_whole_exposition(void **state)
         "shoal_fleet_deaths_total{project=\"demo\"} 1\n"
         "# TYPE process_resident_memory_bytes gauge\n# UNIT process_resident_memory_bytes bytes\n"
         "# HELP process_resident_memory_bytes Resident memory of shoal itself.\nprocess_resident_memory_bytes 8192\n"
+        "# TYPE process_cpu_seconds counter\n# UNIT process_cpu_seconds seconds\n"
+        "# HELP process_cpu_seconds CPU time of shoal itself.\nprocess_cpu_seconds_total 1.5\n"
         "# TYPE shoal_stdout_dropped counter\n"
         "# HELP shoal_stdout_dropped Records or expositions that a slow reader of stdout missed.\n"
         "shoal_stdout_dropped_total 3\n"

@@ -26,6 +26,16 @@ static void counts_descriptors(void **state)
     assert_int_equal(process_count_fds(), counted);
 }
 
+static void reads_cpu_time(void **state)
+{
+    (void)state;
+    uint64_t user = 0, system = 0, user_before, system_before;
+    process_read_cpu_usec(&user_before, &system_before);
+    while (user + system < user_before + system_before + 10000)
+        process_read_cpu_usec(&user, &system);
+    assert_true(user >= user_before && system >= system_before);
+}
+
 static void reads_rss(void **state)
 {
     (void)state;
@@ -41,6 +51,7 @@ static void reads_rss(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_descriptors), cmocka_unit_test(reads_rss)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_descriptors), cmocka_unit_test(reads_rss),
+                                       cmocka_unit_test(reads_cpu_time)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
