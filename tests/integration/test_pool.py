@@ -109,13 +109,13 @@ def test_a_namespace_serves_again_with_nothing_of_the_last_tenant(fleet):
 
 def test_a_namespace_with_a_connection_winding_down_is_not_used_again(fleet):
     """The next tenant could not bind the port."""
-    script = ("httpd -p 80 -h /; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 80 >/dev/null; "
-              "cat /proc/net/tcp; exec sleep 1000")
+    script = ("httpd -p 80 -h /; until grep -q ' 06 00000000:' /proc/net/tcp; do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | "
+              "nc 127.0.0.1 80 >/dev/null; done; echo winding down; exec sleep 1000")
     started = fleet(head(", pool: 1") + service("a", script, "    restart: always\n"), "--interval", "100ms")
     started.wait_event("start", container="demo-a-1")
 
     def wait_winding_down(count):
-        shoal.wait_for(lambda: sum(" 06 00000000:" in r["log"] for r in started.log_records("demo-a-1")) >= count,
+        shoal.wait_for(lambda: sum(r["log"] == "winding down\n" for r in started.log_records("demo-a-1")) >= count,
                        what="a connection in TIME_WAIT")
     wait_winding_down(1)
     for start in range(2, 5):
