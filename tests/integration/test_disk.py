@@ -113,9 +113,8 @@ def test_a_project_cannot_be_left(fleet, quota_folder):  # noqa: F811
     disk.nothing_left(started)
 
 
+@pytest.mark.parametrize("via", ["quota", "tmpfs"], indirect=True)  # a loop keeps its size
 def test_limits_change_in_place(up, via):
-    if via == "loop":
-        pytest.skip("a loop keeps its size")
     started = up(text(via), "--interval", "100ms")
     started.wait_event("start", count=2)
     assert FULL[via] in write(started, "demo-a-1", "/f", 6 << 10).stderr
