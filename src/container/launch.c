@@ -268,7 +268,8 @@ static void on_wake(uv_timer_t *timer)
 {
     struct container *c = timer->data;
     shoal_error_t error;
-    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->launch->held; /* else it is yet to come there */
+    bool waits = c->launch != NULL && c->launch->error.code == 0 && c->launch->held &&
+                 !c->launch->let_go; /* else it is yet to come there, or came there before this timer */
     if (waits && let_go(c, &error) < 0)
         launch_continue(c, error.code, &error);
 }
